@@ -1,0 +1,1 @@
+"""Nightfold: what every process shares and none of them owns."""

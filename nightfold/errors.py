@@ -1,0 +1,47 @@
+"""The named errors. A message is one line: the file, row or field; the night; the mend."""
+
+
+class NightfoldError(Exception):
+    """Anything that Nightfold refuses. Worth a retry unless it is also `Permanent`."""
+
+
+class Permanent(NightfoldError):
+    """A retry would see the same facts: bad data, wrong configuration. The task fails at once."""
+
+    EXIT = 65  # EX_DATAERR of sysexits.h: what a job exits with, and what the operator does not retry
+
+
+class BadPipeline(Permanent):
+    """The pipeline file is wrong: names the file, the field's path and the mend."""
+
+
+class BadInput(Permanent):
+    """A delivery is missing, or its columns are not those that the pipeline declares."""
+
+
+class TooManyRejects(Permanent):
+    """More rows were refused than the pipeline allows: the source has changed, so the night stops."""
+
+
+class NotCommitted(Permanent):
+    """A stage was asked to run before the stage that it reads has committed."""
+
+
+class StoreError(NightfoldError):
+    """The key-value store did not keep what it was given, or cannot be reached."""
+
+
+class IncompleteVersion(StoreError):
+    """A staged version does not match its manifest; it must not be served."""
+
+
+class PromotionRefused(Permanent):
+    """The pointer may not move there: an older night, a bad version, an outdated fencing token."""
+
+
+class PromotionHeld(NightfoldError):
+    """Somebody rolled back: promotions wait until they are released."""
+
+
+class UnknownVersion(Permanent):
+    """No such version of this pipeline is kept."""

@@ -1,0 +1,219 @@
+"""A pipeline as a typed model: what one YAML file in `pipelines/` may say."""
+
+from datetime import date
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from croniter import croniter
+from pydantic import Field, field_validator, model_validator
+
+from nightfold.pipeline.base import Part
+from nightfold.pipeline.sources import Column, ConnectionId, Name, Source, TableSource
+
+Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
+
+
+class Interactions(Part):
+    """Which rows say that a user took an item, and when."""
+
+    source: Name
+    user: str
+    item: str
+    time: str
+    basket: str | None = None
+    """Rows of one basket are one occasion: a basket counts an item once, whatever the quantity (litres of fuel)."""
+
+
+class Items(Part):
+    """The catalogue: which items exist, and which may be listed."""
+
+    source: Name
+    id: str
+    title: str | None = None
+    category: str | None = None
+    available: dict[str, list[str]] = {}
+    """Column → values. An item whose row says otherwise is not listed."""
+
+
+class Filters(Part):
+    """What never gets on a list."""
+
+    exclude_seen: bool = False
+    """true: only items new to the user (films); false: buying again is welcome (groceries)."""
+    only_catalogue: bool = True
+    """List only items that have a row in `items`."""
+    never: list[str] = []
+    """Ids of items never to list."""
+    sold_within_days: int | None = Field(default=None, ge=1)
+    """An item that nobody took for so many days before the night counts as unavailable."""
+
+
+class Recommend(Part):
+    """The task: for every user a list of items."""
+
+    interactions: Interactions
+    items: Items | None = None
+    filters: Filters = Filters()
+    top_n: int = Field(default=20, ge=1, le=1000)
+    """Length of every list."""
+
+
+class Split(Part):
+    """Training, validation and test sets by time, in days before the night; nothing is split at random."""
+
+    test_days: int = Field(default=28, ge=1)
+    """The last days: never used for choosing, judged once by `evaluate`."""
+    validation_days: int = Field(default=28, ge=1)
+    """Length of each validation window before them."""
+    folds: int = Field(default=3, ge=2, le=12)
+    """Rolling-origin folds: each trains on the days before its validation window only."""
+
+
+class Grid(Part):
+    """The values to try; the grid is their product."""
+
+    factors: list[int] = Field(default=[32], min_length=1)
+    regularization: list[float] = Field(default=[0.05], min_length=1)
+    alpha: list[float] = Field(default=[5.0], min_length=1)
+    half_life_days: list[float] = Field(default=[0.0, 180.0], min_length=1)
+    als_weight: list[float] = Field(default=[0.3, 1.0], min_length=1)
+
+    @property
+    def points(self) -> int:
+        product = 1
+        for values in (self.factors, self.regularization, self.alpha, self.half_life_days, self.als_weight):
+            product *= len(values)
+        return product
+
+
+class Training(Part):
+    """How the model is chosen."""
+
+    metric: Literal["ndcg", "recall", "map"] = "ndcg"
+    k: int = Field(default=10, ge=1, le=100)
+    """The metric is taken over the first k of a list drawn from the whole catalogue."""
+    grid: Grid = Grid()
+    iterations: int = Field(default=10, ge=1, le=100)
+    popularity_days: int = Field(default=28, ge=1)
+    popularity_weight: float = Field(default=0.01, ge=0)
+    parallelism: int = Field(default=2, ge=1, le=64)
+    seed: int = 20171203
+
+    @model_validator(mode="after")
+    def _a_grid_worth_the_name(self) -> "Training":
+        if self.grid.points < 4:
+            raise ValueError(f"the grid has {self.grid.points} points; give at least 4")
+        return self
+
+
+class Publish(Part):
+    """Where the lists go."""
+
+    connection: ConnectionId = "kv_default"
+    keep: int = Field(default=3, ge=2, le=50)
+    """How many promoted versions stay, for rollback."""
+    batch: int = Field(default=500, ge=1, le=10000)
+    """Keys written by one command."""
+
+
+class Schedule(Part):
+    """When the night is taken."""
+
+    cron: str | None = None
+    """In the pipeline's time zone. Absent: only by hand and by backfill."""
+    start: date
+    """The first night."""
+    until: date | None = None
+    """The last night that is taken by the clock; later ones only by hand."""
+
+    @field_validator("cron")
+    @classmethod
+    def _cron_is_valid(cls, value: str | None) -> str | None:
+        if value is not None and not croniter.is_valid(value):
+            raise ValueError("is not a cron expression of five fields, such as '30 2 * * *'")
+        return value
+
+
+class Resources(Part):
+    """What each Spark job gets, and how its task is retried."""
+
+    driver_memory: Memory = "2g"
+    executor_memory: Memory | None = None
+    executor_cores: int | None = Field(default=None, ge=1)
+    num_executors: int | None = Field(default=None, ge=1)
+    shuffle_partitions: int = Field(default=8, ge=1)
+    conf: dict[str, str] = {}
+    """Further Spark settings. No secrets: they are logged."""
+    retries: int = Field(default=2, ge=0, le=10)
+    retry_minutes: float = Field(default=2, gt=0)
+    """Wait before the first retry; doubled each time."""
+    timeout_minutes: float = Field(default=60, gt=0)
+    """Time limit of one try of one stage."""
+
+
+class Pipeline(Part):
+    """One pipeline: one YAML file, one DAG."""
+
+    pipeline: Name
+    """Its name: the file's name without .yaml."""
+    description: str
+    owner: str = "nightfold"
+    timezone: str = "UTC"
+    """A day is a day in this time zone."""
+    task: Literal["recommend"]
+    sources: dict[Name, Source] = Field(min_length=1)
+    recommend: Recommend
+    split: Split = Split()
+    training: Training = Training()
+    publish: Publish = Publish()
+    schedule: Schedule
+    resources: Resources = Resources()
+
+    @field_validator("timezone")
+    @classmethod
+    def _zone_exists(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            raise ValueError("is not a time zone, such as Europe/Berlin or UTC") from error
+        return value
+
+    @model_validator(mode="after")
+    def _names_lead_somewhere(self) -> "Pipeline":
+        for name, source in self.sources.items():
+            for reference in source.references:
+                self._column(f"sources.{name}.references", reference.source, reference.source_column)
+        taken = self.recommend.interactions
+        for field in ("user", "item", "time", "basket"):
+            column_name = getattr(taken, field)
+            if column_name is None:
+                continue
+            column = self._column(f"recommend.interactions.{field}", taken.source, column_name)
+            if field == "time" and column.type not in ("date", "timestamp"):
+                raise ValueError(f"recommend.interactions.time: {column_name!r} must be a date or timestamp, not {column.type}")
+            if field in ("user", "item") and (column.type != "string" or not column.required):
+                raise ValueError(
+                    f"recommend.interactions.{field}: declare {column_name!r} as {{type: string, required: true}}: ids are opaque"
+                )
+        if not self.sources[taken.source].nightly:
+            raise ValueError(f"recommend.interactions.source: {taken.source!r} must be delivered nightly")
+        if (items := self.recommend.items) is not None:
+            for field, column_name in (("id", items.id), ("title", items.title), ("category", items.category)):
+                if column_name is not None:
+                    self._column(f"recommend.items.{field}", items.source, column_name)
+            for column_name in items.available:
+                self._column("recommend.items.available", items.source, column_name)
+        return self
+
+    def _column(self, field: str, source: str, column: str) -> Column:
+        if source not in self.sources:
+            raise ValueError(f"{field}: no source {source!r}; there are: {', '.join(self.sources)}")
+        if column not in self.sources[source].columns:
+            raise ValueError(f"{field}: source {source!r} has no column {column!r}; it has: {', '.join(self.sources[source].columns)}")
+        return self.sources[source].columns[column]
+
+    @property
+    def connections(self) -> list[str]:
+        """Ids of the Airflow Connections that its jobs need, sorted."""
+        tables = {s.connection for s in self.sources.values() if isinstance(s, TableSource)}
+        return sorted(tables | {self.publish.connection})

@@ -1,0 +1,82 @@
+"""The flow: each stage of the night, what it reads, and which parts of the pipeline file it depends on."""
+
+from dataclasses import dataclass
+
+from nightfold import fingerprint
+from nightfold.lake import Lake
+from nightfold.pipeline import Pipeline
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One task of the DAG, one job file, one dataset of the same name unless `writes` says otherwise."""
+
+    name: str
+    reads: tuple[str, ...] = ()
+    """Datasets of the same night."""
+    config: tuple[str, ...] = ()
+    """Dotted paths into the pipeline file."""
+    writes: str | None = None
+    spark: bool = True
+    doc: str = ""
+
+    @property
+    def dataset(self) -> str:
+        return self.writes or self.name
+
+
+FLOW = (
+    Stage("ingest", doc="Take in every landed night up to `ds` that raw lacks, as delivered: every column a string."),
+    Stage("clean", reads=("ingest",), doc="Type and check the rows; what is refused goes to `rejected`, with its reason."),
+    Stage("profile", reads=("clean",), config=("sources", "timezone"), doc="A page with plots, to look at before trusting the data."),
+    Stage(
+        "features",
+        reads=("clean",),
+        config=("recommend.interactions", "recommend.items", "recommend.filters", "split", "timezone"),
+        doc="Index users and items; interactions as of the cutoff, never a later fact.",
+    ),
+    Stage(
+        "train",
+        reads=("features",),
+        config=("training", "split", "recommend.filters"),
+        writes="model",
+        doc="Choose by cross-validation on earlier days only, then fit on everything up to `ds`.",
+    ),
+    Stage(
+        "evaluate",
+        reads=("features", "model"),
+        config=("training", "split", "recommend"),
+        writes="evaluation",
+        doc="The recipe fitted as of `ds` less the test window, judged on the days after, beside baselines.",
+    ),
+    Stage(
+        "score", reads=("features", "model"), config=("recommend",), writes="scores", doc="The list of every user, and the fallback."
+    ),
+    Stage(
+        "publish",
+        reads=("scores", "evaluation"),
+        config=("publish",),
+        writes="version",
+        doc="Stage a version whole in the key-value store, and read it back.",
+    ),
+    Stage("promote", reads=("version",), spark=False, doc="Flip the pointer: readers get this version from now on."),
+)
+
+BY_NAME = {stage.name: stage for stage in FLOW}
+
+
+def inputs_fingerprint(stage: Stage, *, pipeline: Pipeline, ds: str, lake: Lake) -> str:
+    """Of all that decides a stage's result: night, configuration, code, and what the stages before committed.
+
+    Raises NotCommitted when a stage before has not committed this night.
+    """
+    upstream = {dataset: lake.get(dataset, ds).fingerprint for dataset in stage.reads}
+    configuration = {path: _config(pipeline, path) for path in stage.config}
+    return fingerprint.digest(stage.name, pipeline.pipeline, ds, configuration, upstream, fingerprint.code())
+
+
+def _config(pipeline: Pipeline, path: str) -> object:
+    value: object = pipeline.model_dump(mode="json")
+    for part in path.split("."):
+        value = value[part]  # type: ignore[index]
+    return value
