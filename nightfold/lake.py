@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from pyarrow import fs as pafs
-from pydantic import BaseModel, ConfigDict
-
 from nightfold import settings
 from nightfold.errors import NotCommitted
+
+from pyarrow import fs as pafs
+from pydantic import BaseModel, ConfigDict
 
 _PARALLEL = 16  # manifests read or written at once: an object store answers each in tens of milliseconds
 
@@ -55,7 +55,9 @@ def new_attempt() -> str:
 @functools.cache
 def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """The pyarrow file system of a URI, and the path in it."""
-    return pafs.FileSystem.from_uri("s3://" + uri[6:] if uri.startswith("s3a://") else uri)
+    if uri.startswith("file://"):
+        return pafs.LocalFileSystem(), uri.removeprefix("file://")  # as it is: a space in it needs no escape
+    return pafs.FileSystem.from_uri("s3://" + uri.removeprefix("s3a://") if uri.startswith("s3a://") else uri)
 
 
 class Lake:

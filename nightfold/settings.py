@@ -67,12 +67,15 @@ def connection_uri(conn_id: str) -> str:
     fields = json.loads(value)
     login = quote(fields.get("login") or "", safe="")
     password = quote(fields.get("password") or "", safe="")
+    extra = fields.get("extra") or {}
+    extra = json.loads(extra) if isinstance(extra, str) else extra
+    if fields.get("conn_type") == "jdbc":  # Airflow keeps the driver's address in `host`
+        parameters = {"user": fields.get("login"), "password": fields.get("password")}
+        return fields["host"] + "?" + urlencode({name: value for name, value in parameters.items() if value})
     credentials = f"{login}:{password}@" if login or password else ""
     port = f":{fields['port']}" if fields.get("port") else ""
-    extra = fields.get("extra") or {}
-    query = urlencode(json.loads(extra) if isinstance(extra, str) else extra)
-    path = f"/{fields.get('schema') or ''}"
-    return f"{fields.get('conn_type', '')}://{credentials}{fields.get('host') or ''}{port}{path}" + (f"?{query}" if query else "")
+    query = f"?{urlencode(extra)}" if extra else ""
+    return f"{fields.get('conn_type', '')}://{credentials}{fields.get('host') or ''}{port}/{fields.get('schema') or ''}{query}"
 
 
 def without_password(uri: str) -> str:

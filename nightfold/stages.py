@@ -28,7 +28,9 @@ class Stage:
 FLOW = (
     Stage("ingest", doc="Take in every landed night up to `ds` that raw lacks, as delivered: every column a string."),
     Stage("clean", reads=("ingest",), doc="Type and check the rows; what is refused goes to `rejected`, with its reason."),
-    Stage("profile", reads=("clean",), config=("sources", "timezone"), doc="A page with plots, to look at before trusting the data."),
+    Stage(
+        "profile", reads=("clean",), config=("sources", "timezone"), doc="A page with plots, to look at before trusting the data."
+    ),
     Stage(
         "features",
         reads=("clean",),
@@ -50,7 +52,11 @@ FLOW = (
         doc="The recipe fitted as of `ds` less the test window, judged on the days after, beside baselines.",
     ),
     Stage(
-        "score", reads=("features", "model"), config=("recommend",), writes="scores", doc="The list of every user, and the fallback."
+        "score",
+        reads=("features", "model"),
+        config=("recommend",),
+        writes="scores",
+        doc="The list of every user, and the fallback.",
     ),
     Stage(
         "publish",

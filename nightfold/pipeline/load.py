@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-from pydantic import BaseModel, ValidationError
-
 from nightfold import settings
 from nightfold.errors import BadPipeline
 from nightfold.pipeline.model import Pipeline
+
+import yaml
+from pydantic import BaseModel, ValidationError
 
 
 def load(path: Path | str) -> Pipeline:

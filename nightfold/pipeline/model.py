@@ -1,14 +1,15 @@
 """A pipeline as a typed model: what one YAML file in `pipelines/` may say."""
 
 from datetime import date
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from croniter import croniter
-from pydantic import Field, field_validator, model_validator
-
 from nightfold.pipeline.base import Part
 from nightfold.pipeline.sources import Column, ConnectionId, Name, Source, TableSource
+
+from croniter import croniter
+from pydantic import Field, field_validator, model_validator
 
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
 
@@ -183,6 +184,7 @@ class Pipeline(Part):
         for name, source in self.sources.items():
             for reference in source.references:
                 self._column(f"sources.{name}.references", reference.source, reference.source_column)
+        self.sources_in_order()
         taken = self.recommend.interactions
         for field in ("user", "item", "time", "basket"):
             column_name = getattr(taken, field)
@@ -209,8 +211,18 @@ class Pipeline(Part):
         if source not in self.sources:
             raise ValueError(f"{field}: no source {source!r}; there are: {', '.join(self.sources)}")
         if column not in self.sources[source].columns:
-            raise ValueError(f"{field}: source {source!r} has no column {column!r}; it has: {', '.join(self.sources[source].columns)}")
+            raise ValueError(
+                f"{field}: source {source!r} has no column {column!r}; it has: {', '.join(self.sources[source].columns)}"
+            )
         return self.sources[source].columns[column]
+
+    def sources_in_order(self) -> list[str]:
+        """Names of the sources, each after those that it refers to."""
+        wanted = {name: {r.source for r in source.references if r.source != name} for name, source in self.sources.items()}
+        try:
+            return list(TopologicalSorter(wanted).static_order())
+        except CycleError as error:
+            raise ValueError(f"sources: references go round in a circle: {' → '.join(error.args[1])}") from error
 
     @property
     def connections(self) -> list[str]:

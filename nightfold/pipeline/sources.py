@@ -4,9 +4,9 @@ import re
 from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
-
 from nightfold.pipeline.base import Part
+
+from pydantic import Field, field_validator, model_validator
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
 ConnectionId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -20,6 +20,8 @@ class Column(Part):
     """string, integer, double, boolean, date, timestamp, or decimal(p,s). Ids are strings: leading zeros stay."""
     required: bool = False
     """Refuse a row in which this column is missing or blank."""
+    optional: bool = False
+    """The delivery may lack this column altogether; without this, a missing or renamed column stops the night."""
     min: float | None = None
     """Refuse a smaller number."""
     max: float | None = None
@@ -130,6 +132,8 @@ class FileSource(_Source):
             raise ValueError("a nightly path must hold {ds} exactly once, as in sales/{ds}.csv")
         if not self.nightly and "{ds}" in self.path:
             raise ValueError("a snapshot is one file or folder: its path has no {ds}")
+        if self.format != "csv" and (self.delimiter != "," or self.encoding != "UTF-8"):
+            raise ValueError(f"delimiter and encoding are for csv, not for {self.format}")
         return self
 
 

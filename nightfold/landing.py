@@ -1,0 +1,101 @@
+"""What has landed: which files a source delivered for which night, and their content's fingerprint."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from nightfold import settings
+from nightfold.lake import filesystem
+from nightfold.pipeline.sources import FileSource
+
+from pyarrow import fs as pafs
+
+_DAY = r"(\d{4}-\d{2}-\d{2})"
+
+
+@dataclass(frozen=True)
+class LandedFile:
+    """One file of a delivery."""
+
+    uri: str
+    size: int
+    modified: int
+    """Nanoseconds since 1970-01-01; only tells whether the hash must be taken again."""
+    sha256: str = ""
+
+    def as_fact(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def location(source: FileSource) -> str:
+    """The source's path as a URI, {ds} still in it."""
+    return source.path if "://" in source.path else f"{settings.landing_uri()}/{source.path}"
+
+
+def night_pattern(source: FileSource) -> str:
+    """A regular expression whose first group is the night in the URI of a delivered file."""
+    before, after = source.path.split("{ds}")
+    return re.escape(before.rsplit("/", 2)[-1]) + _DAY + re.escape(after)
+
+
+def nightly(source: FileSource, *, until: str) -> dict[str, list[LandedFile]]:
+    """The files of every night up to and including `until`, by night; a path may name a file or a folder of files."""
+    before, after = location(source).split("{ds}")
+    base, _, prefix = before.rpartition("/")
+    suffix, _, rest = after.partition("/")
+    fs, root = filesystem(base)
+    name = re.compile(re.escape(prefix) + _DAY + re.escape(suffix))
+    entries = fs.get_file_info(pafs.FileSelector(root, allow_not_found=True))
+    nights = {m[1]: e.base_name for e in entries if (m := name.fullmatch(e.base_name)) and m[1] <= until}
+    if not rest and not any(e.type == pafs.FileType.Directory and e.base_name in nights.values() for e in entries):
+        by_name = {e.base_name: e for e in entries}
+        return {night: [_landed(by_name[file], base, root)] for night, file in sorted(nights.items())}
+    found = {night: _files(f"{base}/{file}" + (f"/{rest}" if rest else "")) for night, file in sorted(nights.items())}
+    return {night: files for night, files in found.items() if files}
+
+
+def snapshot(source: FileSource) -> list[LandedFile]:
+    """The files of a snapshot, which is one file or a folder; empty when it is not there."""
+    return _files(location(source))
+
+
+def hashed(files: Iterable[LandedFile], known: Iterable[dict[str, Any]]) -> list[LandedFile]:
+    """The same files with their SHA-256; taken from `known` (earlier facts) where size and time have not changed."""
+    before = {(k["uri"], k["size"], k["modified"]): k["sha256"] for k in known}
+    return [
+        LandedFile(uri=f.uri, size=f.size, modified=f.modified, sha256=before.get((f.uri, f.size, f.modified)) or _sha256(f.uri))
+        for f in files
+    ]
+
+
+def head(uri: str, size: int) -> bytes:
+    """The first bytes of a file."""
+    fs, path = filesystem(uri)
+    with fs.open_input_stream(path, compression=None) as stream:
+        return stream.read(size)
+
+
+def _files(uri: str) -> list[LandedFile]:
+    fs, path = filesystem(uri)
+    info = fs.get_file_info(path)
+    if info.type == pafs.FileType.File:
+        return [_landed(info, uri, path)]
+    entries = fs.get_file_info(pafs.FileSelector(path, allow_not_found=True))
+    return sorted(
+        (_landed(e, uri, path) for e in entries if e.is_file and not e.base_name.startswith(("_", "."))), key=lambda file: file.uri
+    )
+
+
+def _landed(info: pafs.FileInfo, base_uri: str, base_path: str) -> LandedFile:
+    return LandedFile(uri=base_uri + info.path[len(base_path) :], size=info.size or 0, modified=info.mtime_ns or 0)
+
+
+def _sha256(uri: str) -> str:
+    fs, path = filesystem(uri)
+    hasher = hashlib.sha256()
+    with fs.open_input_stream(path, compression=None) as stream:
+        while chunk := stream.read(1 << 20):
+            hasher.update(chunk)
+    return hasher.hexdigest()

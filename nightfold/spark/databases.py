@@ -1,0 +1,216 @@
+"""Read a database's table: PostgreSQL and SQLite by ADBC in the executors, any other by Spark's JDBC.
+
+PostgreSQL is read by all executors from one exported snapshot, so that a partitioned copy is of one moment.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+from urllib.parse import parse_qsl
+
+from nightfold import settings
+from nightfold.errors import BadPipeline, NightfoldError
+from nightfold.pipeline.sources import TableSource
+from nightfold.spark.readers import as_text, check_columns
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import DataFrame, DataFrameReader, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+
+class DatabaseError(NightfoldError):
+    """A database cannot be reached or refused a query; a retry may help."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which nights of a nightly table to read: first and last, both included, in the pipeline's time zone."""
+
+    first: str
+    last: str
+    timezone: str
+
+
+@contextmanager
+def table(spark: SparkSession, name: str, source: TableSource, *, ds: str, window: Window | None) -> Iterator[DataFrame]:
+    """The table's rows as strings, with `_malformed`, `_reason`, `night`; to be used up within the `with`.
+
+    :param window: for a nightly table; None copies the whole table as the snapshot of night `ds`
+    """
+    uri = settings.connection_uri(source.connection)
+    if uri.startswith("jdbc:"):
+        yield _finished(_jdbc(spark, name, source, uri, window), source, ds)
+        return
+    with _connect(uri, source) as connection:
+        snapshot = _begin(connection, uri, window)
+        check_columns(name, source, _columns(connection, source), where=_where(source))
+        parts = _partitions(connection, source)
+        read = _reader(uri, source, snapshot, window)
+        fields = ", ".join(f"`{c}` string" for c in source.columns)
+        splits = spark.createDataFrame([(part,) for part in parts], "predicate string").repartition(len(parts))
+        yield _finished(splits.mapInArrow(read, fields), source, ds)
+
+
+def _reader(uri: str, source: TableSource, snapshot: str | None, window: Window | None) -> Any:
+    """What an executor runs: predicates in, rows out. The address travels in the closure, never in an argument."""
+
+    def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for predicate in batch.column(0).to_pylist():
+                with _connect(uri, source) as connection:
+                    _begin(connection, uri, window, snapshot=snapshot)
+                    with connection.cursor() as cursor:
+                        cursor.execute(_select(source, _columns(connection, source), predicate, window))
+                        for rows in cursor.fetch_record_batch():
+                            yield _texts(rows, list(source.columns))
+
+    return read
+
+
+def _select(source: TableSource, found: list[str], predicate: str, window: Window | None) -> str:
+    # Names were checked against the pipeline's patterns and the table's own columns; dates are dates.
+    columns = ", ".join(f'"{c}"' if c in found else f'NULL AS "{c}"' for c in source.columns)
+    conditions = [predicate] if predicate else []
+    if window is not None:
+        after = date.fromisoformat(window.last) + timedelta(days=1)
+        conditions.append(f"\"{source.night_column}\" >= '{window.first}' AND \"{source.night_column}\" < '{after}'")
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    return f"SELECT {columns} FROM {_quoted(source)}{where}"  # noqa: S608
+
+
+def _partitions(connection: Any, source: TableSource) -> list[str]:
+    """One predicate per partition, which together cover every row once; an empty one means all rows."""
+    if source.partitions == 1:
+        return [""]
+    column = f'"{source.partition_by}"'
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT MIN({column}), MAX({column}) FROM {_quoted(source)}")  # noqa: S608
+        low, high = cursor.fetchone()
+    if low is None:
+        return [""]
+    if not isinstance(low, int):
+        raise BadPipeline(
+            f"{_where(source)}: partition_by {source.partition_by!r} is not an integer column: name one, or leave it out"
+        )
+    step = max(1, -(-(high - low + 1) // source.partitions))
+    bounds = [low + step * i for i in range(1, source.partitions)]
+    first, last = f"({column} < {bounds[0]} OR {column} IS NULL)", f"{column} >= {bounds[-1]}"
+    middle = [f"{column} >= {a} AND {column} < {b}" for a, b in pairwise(bounds)]
+    return [first, *middle, last]
+
+
+def _texts(rows: pa.RecordBatch, columns: list[str]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([_text(rows.column(i)) for i in range(len(columns))], names=columns)
+
+
+def _text(values: pa.Array) -> pa.Array:
+    if isinstance(values, pa.ExtensionArray):
+        values = values.storage
+    if pa.types.is_nested(values.type):
+        return pa.array(
+            [None if v is None else json.dumps(v, default=str, sort_keys=True) for v in values.to_pylist()], pa.string()
+        )
+    return pc.cast(values, pa.string())
+
+
+def _columns(connection: Any, source: TableSource) -> list[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT * FROM {_quoted(source)} LIMIT 0")  # noqa: S608
+        return [column[0] for column in cursor.description]
+
+
+def _begin(connection: Any, uri: str, window: Window | None, *, snapshot: str | None = None) -> str | None:
+    """Read from one moment in the pipeline's time zone; on PostgreSQL returns (or joins) the exported snapshot."""
+    if not uri.startswith("postgres"):
+        return None
+    with connection.cursor() as cursor:
+        cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        if snapshot is not None:
+            cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        if window is not None:
+            cursor.execute(f"SET LOCAL TIME ZONE '{window.timezone}'")
+        if snapshot is None:
+            cursor.execute("SELECT pg_export_snapshot()")
+            return str(cursor.fetchone()[0])
+    return snapshot
+
+
+@contextmanager
+def _connect(uri: str, source: TableSource) -> Iterator[Any]:
+    if uri.startswith("postgres"):
+        from adbc_driver_postgresql import dbapi
+
+        address = "postgresql" + uri[uri.index("://") :]
+    elif uri.startswith("sqlite"):
+        from adbc_driver_sqlite import dbapi
+
+        address = "file:" + uri.split("://", 1)[1].removeprefix("/") + "?mode=ro"
+    else:
+        raise BadPipeline(
+            f"connection {source.connection!r}: {uri.split(':', 1)[0]!r} is not read; use postgresql, sqlite, or a jdbc: URI"
+        )
+    try:
+        with dbapi.connect(address) as connection:
+            yield connection
+    except dbapi.Error as error:
+        words = " ".join(str(error).split())
+        raise DatabaseError(
+            f"{_where(source)} at {settings.without_password(uri)}: {words}: is it up, and is the table there?"
+        ) from error
+
+
+def _jdbc(spark: SparkSession, name: str, source: TableSource, uri: str, window: Window | None) -> DataFrame:
+    url, _, query = uri.partition("?")
+    reader = spark.read.format("jdbc").option("url", url).option("dbtable", source.table)
+    for key, value in parse_qsl(query):
+        reader = reader.option(key, value)
+    if source.partitions > 1:
+        reader = _jdbc_partitions(reader, source)
+    rows = reader.load()
+    folded = {column.lower(): column for column in rows.columns}  # many databases fold names to upper case
+    declared = {column.lower(): column for column in source.columns}
+    check_columns(name, source, [declared.get(low, column) for low, column in folded.items()], where=_where(source))
+    if window is not None:
+        after = date.fromisoformat(window.last) + timedelta(days=1)
+        moment = F.col(f"`{folded[str(source.night_column).lower()]}`").cast("timestamp")
+        rows = rows.where((moment >= F.lit(window.first).cast("timestamp")) & (moment < F.lit(str(after)).cast("timestamp")))
+    absent = F.lit(None).cast("string")
+    return rows.select(
+        *(as_text(rows.schema[folded[c.lower()]]).alias(c) if c.lower() in folded else absent.alias(c) for c in source.columns)
+    )
+
+
+def _jdbc_partitions(reader: DataFrameReader, source: TableSource) -> DataFrameReader:
+    bounds = reader.load().agg(F.min(str(source.partition_by)), F.max(str(source.partition_by))).first()
+    if bounds is None or bounds[0] is None:
+        return reader
+    split = {
+        "partitionColumn": source.partition_by,
+        "lowerBound": bounds[0],
+        "upperBound": bounds[1],
+        "numPartitions": source.partitions,
+    }
+    return reader.options(**split)
+
+
+def _finished(rows: DataFrame, source: TableSource, ds: str) -> DataFrame:
+    night = F.lit(ds)
+    if source.night_column is not None:
+        night = F.date_format(F.col(f"`{source.night_column}`").try_cast("timestamp"), "yyyy-MM-dd")
+    nothing = F.lit(None).cast(T.StringType())
+    own = (nothing.alias("_malformed"), nothing.alias("_reason"), night.alias("night"))
+    return rows.select(*(F.col(f"`{c}`") for c in source.columns), *own)
+
+
+def _quoted(source: TableSource) -> str:
+    return ".".join(f'"{part}"' for part in source.table.split("."))
+
+
+def _where(source: TableSource) -> str:
+    return f"table {source.table} of connection {source.connection!r}"

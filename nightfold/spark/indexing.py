@@ -1,0 +1,76 @@
+"""Users, items and their interactions as of a night: explicit, collision-free indexes, and one row per user, item and day."""
+
+from nightfold.pipeline import Pipeline
+
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+INT32 = 2**31 - 1
+
+
+def events(clean: DataFrame, pipeline: Pipeline, *, until: str) -> DataFrame:
+    """user_id, item_id, day (date in the pipeline's zone), occasion: what was taken up to and including `until`.
+
+    An occasion is a basket, or without baskets the row itself.
+    """
+    taken = pipeline.recommend.interactions
+    day = F.col(f"`{taken.time}`").cast("date")
+    occasion = F.col(f"`{taken.basket}`") if taken.basket else F.monotonically_increasing_id()
+    return clean.select(
+        F.col(f"`{taken.user}`").alias("user_id"),
+        F.col(f"`{taken.item}`").alias("item_id"),
+        day.alias("day"),
+        occasion.alias("occasion"),
+    ).where(F.col("day") <= F.lit(until).cast("date"))
+
+
+def index(ids: DataFrame, *, name: str) -> DataFrame:
+    """`name` (int, from 0 without gaps) and `id`, in the order of the ids: the same ids always get the same index.
+
+    :param ids: one column, `id`, distinct
+    """
+    numbered = ids.select((F.row_number().over(Window.orderBy("id")) - 1).cast("int").alias(name), "id")
+    return numbered
+
+
+def interactions(taken: DataFrame, users: DataFrame, items: DataFrame) -> DataFrame:
+    """user, item, day (days since 1970-01-01), weight (occasions on that day; quantity does not count)."""
+    per_day = taken.groupBy("user_id", "item_id", "day").agg(F.count_distinct("occasion").alias("weight"))
+    return (
+        per_day.join(users.withColumnRenamed("id", "user_id"), "user_id")
+        .join(items.withColumnRenamed("id", "item_id"), "item_id")
+        .select("user", "item", F.unix_date("day").alias("day"), F.col("weight").cast("double").alias("weight"))
+    )
+
+
+def catalogue(item_ids: DataFrame, taken: DataFrame, products: DataFrame | None, pipeline: Pipeline, *, until: str) -> DataFrame:
+    """item, id, available, title, category: what may be listed tonight, by the pipeline's filters.
+
+    :param item_ids: one column, `id`: everything that was ever taken
+    :param products: the catalogue's clean rows, if the pipeline names one
+    """
+    task = pipeline.recommend
+    known = item_ids.withColumn("_known", F.lit(products is None))
+    available: Column = F.lit(True)
+    if products is not None and task.items is not None:
+        columns = {"title": task.items.title, "category": task.items.category}
+        named = [(F.col(f"`{c}`") if c else F.lit(None)).cast("string").alias(name) for name, c in columns.items()]
+        allowed = F.lit(True)
+        for column, values in task.items.available.items():
+            allowed = allowed & F.coalesce(F.col(f"`{column}`").cast("string").isin(*values), F.lit(False))
+        rows = products.select(F.col(f"`{task.items.id}`").alias("id"), *named, allowed.alias("_allowed")).dropDuplicates(["id"])
+        known = item_ids.join(rows, "id", "left")
+        available = F.coalesce(F.col("_allowed"), F.lit(not task.filters.only_catalogue))
+    else:
+        known = item_ids.withColumns({"title": F.lit(None).cast("string"), "category": F.lit(None).cast("string")})
+    if task.filters.never:
+        available = available & ~F.col("id").isin(*task.filters.never)
+    if task.filters.sold_within_days is not None:
+        first = F.date_sub(F.lit(until).cast("date"), task.filters.sold_within_days - 1)
+        recent = (
+            taken.where(F.col("day") >= first).select(F.col("item_id").alias("id")).distinct().withColumn("_recent", F.lit(True))
+        )
+        known = known.join(recent, "id", "left")
+        available = available & F.col("_recent").isNotNull()
+    numbered = index(item_ids, name="item")
+    return known.join(numbered, "id").select("item", "id", available.alias("available"), "title", "category")

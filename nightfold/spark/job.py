@@ -1,0 +1,151 @@
+"""How every job runs: arguments, reuse of committed work, one Spark session, one line on failure.
+
+A job file declares pure functions and a `main(spark, job)`; its guard is `run("clean", main)`.
+"""
+
+import argparse
+import re
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from nightfold import pipeline as pipelines
+from nightfold.errors import BadInput, NightfoldError, Permanent
+from nightfold.lake import Lake, Manifest, new_attempt
+from nightfold.pipeline import Pipeline
+from nightfold.spark.session import open_session
+from nightfold.stages import BY_NAME, Stage, inputs_fingerprint
+
+from pyspark.sql import SparkSession
+
+
+@dataclass
+class Job:
+    """One try at one stage of one night."""
+
+    pipeline: Pipeline
+    ds: str
+    stage: Stage
+    lake: Lake
+    attempt: str = field(default_factory=new_attempt)
+
+    @property
+    def place(self) -> str:
+        """This attempt's own folder, below the lake's root."""
+        return self.lake.place(self.stage.dataset, self.attempt)
+
+    @property
+    def uri(self) -> str:
+        """The same as Spark writes it."""
+        return self.lake.spark_path(self.place)
+
+    def manifest(self, dataset: str, night: str, **values: Any) -> Manifest:
+        """A manifest of this attempt, not yet committed."""
+        return Manifest(pipeline=self.pipeline.pipeline, dataset=dataset, night=night, attempt=self.attempt, **values)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage made: goes into its manifest."""
+
+    summary: str
+    rows: int | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+    fingerprint: str | None = None
+    """Of the inputs, where it is known only after the work (a database's content)."""
+
+
+Main = Callable[[SparkSession, Job], Outcome]
+Fingerprint = Callable[[Job], str]
+
+
+def run(name: str, main: Main, *, fingerprint: Fingerprint | None = None, argv: Sequence[str] | None = None) -> None:
+    """Run a stage as a process: exit 0 when committed, 65 when a retry would not help, 1 otherwise, 2 for wrong use.
+
+    :param fingerprint: of the stage's inputs, where they are not just what the stages before committed
+    """
+    started = time.monotonic()
+    stage = BY_NAME[name]
+    try:
+        job = _job(stage, _arguments(stage, argv))
+        line = execute(job, main, fingerprint=fingerprint, started=started)
+    except Permanent as error:
+        sys.exit(_complain(stage, error, Permanent.EXIT))
+    except NightfoldError as error:
+        sys.exit(_complain(stage, error, 1))
+    except Exception as error:  # noqa: BLE001 (the border of the process: everything is reported, nothing goes on)
+        traceback.print_exc()
+        sys.exit(_complain(stage, error, 1))
+    _say(f"nightfold: {stage.name}: {line}")
+
+
+def execute(job: Job, main: Main, *, fingerprint: Fingerprint | None = None, started: float | None = None) -> str:
+    """Run a stage in this process, or reuse what is committed for the same inputs; returns its summary line."""
+    started = time.monotonic() if started is None else started
+    inputs = fingerprint(job) if fingerprint else inputs_fingerprint(job.stage, pipeline=job.pipeline, ds=job.ds, lake=job.lake)
+    before = job.lake.find(job.stage.dataset, job.ds)
+    if before is not None and before.fingerprint == inputs:
+        return f"{before.summary} (committed before from the same inputs; reused)"
+    opening = time.monotonic()
+    spark = open_session(job.pipeline, name=f"{job.pipeline.pipeline} {job.stage.name} {job.ds}")
+    working = time.monotonic()
+    outcome = main(spark, job)
+    done = time.monotonic()
+    timings = {"total_seconds": done - started, "session_seconds": working - opening, "work_seconds": done - working}
+    job.lake.commit(
+        job.manifest(
+            job.stage.dataset,
+            job.ds,
+            fingerprint=outcome.fingerprint or inputs,
+            data=job.place,
+            rows=outcome.rows,
+            facts=outcome.facts,
+            summary=outcome.summary,
+            timings={name: round(seconds, 2) for name, seconds in timings.items()},
+        )
+    )
+    return outcome.summary
+
+
+def _arguments(stage: Stage, argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog=f"spark_jobs/{stage.name}.py", description=stage.doc)
+    parser.add_argument("--pipeline", required=True, help="name of a file in pipelines/")
+    parser.add_argument("--ds", required=True, help="the night, YYYY-MM-DD")
+    parser.add_argument("--top-n", type=int, default=None, help="length of the lists, instead of the pipeline file's")
+    return parser.parse_args(argv)
+
+
+def _job(stage: Stage, arguments: argparse.Namespace) -> Job:
+    pipeline = pipelines.named(arguments.pipeline)
+    if arguments.top_n is not None:
+        content = pipeline.model_dump(mode="json")
+        content["recommend"]["top_n"] = arguments.top_n
+        pipeline = Pipeline.model_validate(content)
+    return Job(pipeline=pipeline, ds=checked_night(arguments.ds), stage=stage, lake=Lake(pipeline.pipeline))
+
+
+def checked_night(ds: str) -> str:
+    """A night as YYYY-MM-DD; raises BadInput for anything else."""
+    try:
+        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", ds):
+            raise ValueError(ds)
+        date.fromisoformat(ds)
+    except ValueError as error:
+        raise BadInput(f"night {ds!r} is not a day: write it as YYYY-MM-DD") from error
+    return ds
+
+
+def _complain(stage: Stage, error: Exception, code: int) -> int:
+    message = (
+        " ".join(str(error).split()) if isinstance(error, NightfoldError) else f"{type(error).__name__}: {error}".split("\n")[0]
+    )
+    print(f"nightfold: {stage.name} failed: {message}", file=sys.stderr, flush=True)  # noqa: T201
+    return code
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201

@@ -1,0 +1,163 @@
+"""Read delivered files as they are: every column a string, every malformed record kept with its text."""
+
+import csv
+import io
+
+from nightfold import landing
+from nightfold.errors import BadInput
+from nightfold.landing import LandedFile
+from nightfold.pipeline.sources import FileSource
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql import types as T
+
+_HEADER_BYTES = 1 << 16
+_MAX_KEYS = 100_000  # distinct (night, key) pairs of JSON lines brought to the driver
+_REPLACED = "�"  # what a decoder puts where bytes are not of the encoding
+
+
+def check_columns(name: str, source: FileSource, found: list[str], *, where: str) -> None:
+    """Raise BadInput when declared columns are missing or undeclared ones came (and the pipeline refuses them)."""
+    missing = [c for c, rules in source.columns.items() if c not in found and not rules.optional]
+    extra = [c for c in found if c not in source.columns] if source.extra_columns == "refuse" else []
+    twice = sorted({c for c in found if found.count(c) > 1})
+    if not (missing or extra or twice):
+        return
+    words = [f"column {', '.join(missing)} is missing"] if missing else []
+    words += [f"column {', '.join(extra)} is not declared"] if extra else []
+    words += [f"column {', '.join(twice)} comes twice"] if twice else []
+    raise BadInput(
+        f"{where}: {'; '.join(words)}: ask the source, or change sources.{name}.columns"
+        + (" (extra_columns: ignore lets undeclared ones pass)" if extra else "")
+    )
+
+
+def read_files(spark: SparkSession, name: str, source: FileSource, nights: dict[str, list[LandedFile]]) -> DataFrame:
+    """The rows of some nights: the declared columns as strings, `_malformed`, `_reason`, `night`.
+
+    Raises BadInput when a file's columns are not those that the pipeline declares, or a file cannot be read at all.
+    """
+    files = [file for landed in nights.values() for file in landed if file.size > 0]
+    reader = {"csv": _csv, "jsonl": _json_lines, "parquet": _parquet}[source.format]
+    night = _night(source, next(iter(nights)))
+    frames = [reader(spark, name, source, files, night)] if files else []
+    columns = [*source.columns, "_malformed", "_reason", "night"]
+    if not frames:
+        return spark.createDataFrame([], T.StructType([T.StructField(c, T.StringType()) for c in columns]))
+    return frames[0].select(*columns)
+
+
+def _night(source: FileSource, snapshot_night: str) -> Column:
+    if not source.nightly:
+        return F.lit(snapshot_night)
+    return F.regexp_extract(F.col("_metadata.file_path"), landing.night_pattern(source), 1)
+
+
+def _csv(spark: SparkSession, name: str, source: FileSource, files: list[LandedFile], night: Column) -> DataFrame:
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for file in files:
+        header = _csv_header(file, source)
+        check_columns(name, source, list(header), where=file.uri)
+        groups.setdefault(header, []).append(file.uri)
+    frames = [_csv_group(spark, source, header, uris, night) for header, uris in groups.items()]
+    return _union(frames)
+
+
+def _csv_header(file: LandedFile, source: FileSource) -> tuple[str, ...]:
+    try:
+        text = landing.head(file.uri, _HEADER_BYTES).decode(source.encoding, errors="replace")
+    except LookupError as error:
+        raise BadInput(f"{file.uri}: no such encoding {source.encoding!r}: mend the source's encoding") from error
+    rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=source.delimiter)
+    return tuple(next(rows, []))
+
+
+def _csv_group(spark: SparkSession, source: FileSource, header: tuple[str, ...], uris: list[str], night: Column) -> DataFrame:
+    fields = [T.StructField(column, T.StringType()) for column in (*header, "_malformed")]
+    rows = (
+        spark.read.schema(T.StructType(fields))
+        .option("header", True)
+        .option("multiLine", True)
+        .option("sep", source.delimiter)
+        .option("encoding", source.encoding)
+        .option("quote", '"')
+        .option("escape", '"')
+        .option("mode", "PERMISSIVE")
+        .option("columnNameOfCorruptRecord", "_malformed")
+        .csv(uris)
+    )
+    reason = F.when(F.col("_malformed").isNotNull(), F.lit(f"malformed: not {len(header)} fields"))
+    return _finished(rows, source, present=header, reason=reason, night=night)
+
+
+def _json_lines(spark: SparkSession, name: str, source: FileSource, files: list[LandedFile], night: Column) -> DataFrame:
+    lines = spark.read.option("lineSep", "\n").text([file.uri for file in files])
+    text = F.rtrim("value")
+    parsed = lines.where(F.trim("value") != "").select(
+        text.alias("text"), F.from_json(text, T.MapType(T.StringType(), T.StringType())).alias("fields"), night.alias("night")
+    )
+    keys = parsed.where("fields is not null").select("night", F.explode(F.map_keys("fields")).alias("key")).distinct()
+    seen = keys.limit(_MAX_KEYS + 1).collect()
+    if len(seen) > _MAX_KEYS:
+        raise BadInput(f"{files[0].uri}: more than {_MAX_KEYS} different fields: are keys used as values?")
+    by_night: dict[str, list[str]] = {}
+    for row in seen:
+        by_night.setdefault(row["night"], []).append(row["key"])
+    for day, found in sorted(by_night.items()):
+        check_columns(name, source, sorted(found), where=f"{landing.location(source).replace('{ds}', day)} (no line has it)")
+    columns = [F.element_at("fields", F.lit(column)).alias(column) for column in source.columns]
+    malformed = F.when(F.col("fields").isNull(), F.col("text")).alias("_malformed")
+    reason = F.when(F.col("fields").isNull(), F.lit("malformed: not a JSON object"))
+    return _finished(parsed.select(*columns, malformed, "night"), source, tuple(source.columns), reason, F.col("night"))
+
+
+def _parquet(spark: SparkSession, name: str, source: FileSource, files: list[LandedFile], night: Column) -> DataFrame:
+    groups: dict[pa.Schema, list[str]] = {}
+    for file in files:
+        fs, path = landing.filesystem(file.uri)
+        try:
+            schema = pq.read_schema(path, filesystem=fs).remove_metadata()
+        except pa.ArrowInvalid as error:
+            raise BadInput(
+                f"{file.uri}: is not a Parquet file ({' '.join(str(error).split())}): have it delivered again"
+            ) from error
+        check_columns(name, source, schema.names, where=file.uri)
+        groups.setdefault(schema, []).append(file.uri)
+    frames = []
+    for schema, uris in groups.items():
+        rows = spark.read.parquet(*uris)
+        present = tuple(column for column in source.columns if column in schema.names)
+        texts = [as_text(rows.schema[column]).alias(column) for column in present]
+        plain = rows.select(*texts, F.lit(None).cast("string").alias("_malformed"), night.alias("night"))
+        frames.append(_finished(plain, source, present, F.lit(None).cast("string"), F.col("night")))
+    return _union(frames)
+
+
+def as_text(field: T.StructField) -> Column:
+    """A typed column as text from which the same value can be read again."""
+    column = F.col(f"`{field.name}`")
+    if isinstance(field.dataType, T.TimestampType):
+        return F.date_format(column, "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX")
+    if isinstance(field.dataType, T.StructType | T.ArrayType | T.MapType):
+        return F.to_json(column)
+    return column.cast("string")
+
+
+def _finished(rows: DataFrame, source: FileSource, present: tuple[str, ...], reason: Column, night: Column) -> DataFrame:
+    """The declared columns in order, absent optional ones as NULL; a row that does not decode is malformed too."""
+    columns = [F.col(f"`{c}`") if c in present else F.lit(None).cast("string") for c in source.columns]
+    undecodable = F.concat_ws("\u0001", *columns).contains(_REPLACED)
+    text = F.coalesce(F.col("_malformed"), F.when(undecodable, F.concat_ws(source.delimiter, *columns)))
+    why = F.coalesce(reason, F.when(undecodable, F.lit(f"malformed: not {source.encoding}")))
+    named = [column.alias(name) for column, name in zip(columns, source.columns, strict=True)]
+    return rows.select(*named, text.alias("_malformed"), why.alias("_reason"), night.alias("night"))
+
+
+def _union(frames: list[DataFrame]) -> DataFrame:
+    result = frames[0]
+    for frame in frames[1:]:
+        result = result.unionByName(frame)
+    return result

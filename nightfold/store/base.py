@@ -1,0 +1,108 @@
+"""The key-value store as Nightfold sees it: versions that are whole or absent, and one pointer per pipeline."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+
+class VersionManifest(BaseModel):
+    """What a published version is: immutable once sealed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pipeline: str
+    version: str
+    night: str
+    attempt: str
+    """Whose writing counts: the data's keys hold it, so another attempt at the same version hurts nothing."""
+    published_at: str
+    keys: int
+    checksum: str
+    """Over all keys and records; does not depend on their order."""
+    model: str
+    """Fingerprint of the model that made the lists."""
+    facts: dict[str, Any] = {}
+    metrics: dict[str, float] = {}
+
+
+class Version(BaseModel):
+    """A kept version, and how it stands."""
+
+    manifest: VersionManifest
+    state: str
+    """verified (staged whole), live, retired (promoted before), bad (rolled back from)."""
+
+
+class Store(ABC):
+    """One backend, one file; all pass the same contract (tests/nightfold/store)."""
+
+    @abstractmethod
+    def begin(self, pipeline: str) -> int:
+        """A fencing token, greater than any given before: promotions with an older one are refused."""
+
+    @abstractmethod
+    def write(self, pipeline: str, version: str, attempt: str, records: Mapping[str, bytes]) -> None:
+        """Keep one batch of records by key. Called in parallel, by executors."""
+
+    @abstractmethod
+    def write_fallback(self, pipeline: str, version: str, attempt: str, record: bytes) -> None:
+        """Keep the record for a key that the version does not know."""
+
+    @abstractmethod
+    def read(self, pipeline: str, version: str, attempt: str, keys: list[str]) -> list[bytes | None]:
+        """Records as kept, in the order of `keys`; None where there is none."""
+
+    @abstractmethod
+    def seal(self, manifest: VersionManifest) -> VersionManifest:
+        """The version is whole and verified. If it was sealed before, the earlier manifest stands and is returned."""
+
+    @abstractmethod
+    def promote(self, pipeline: str, version: str, token: int, keep: int) -> bool:
+        """Point readers at a sealed version; False when it is live already. Keeps the last `keep` promoted.
+
+        Raises UnknownVersion, PromotionRefused (bad version, older night, outdated token), PromotionHeld.
+        """
+
+    @abstractmethod
+    def rollback(self, pipeline: str, to: str | None = None) -> tuple[str, str]:
+        """Point readers at an older promoted version, mark the live one bad, hold promotions. Returns (from, to).
+
+        Raises UnknownVersion when there is none to go back to.
+        """
+
+    @abstractmethod
+    def release(self, pipeline: str) -> bool:
+        """Let promotions go on; False when none were held."""
+
+    @abstractmethod
+    def held(self, pipeline: str) -> str | None:
+        """Why promotions are held; None when they are not."""
+
+    @abstractmethod
+    def live(self, pipeline: str) -> VersionManifest | None:
+        """The version that readers get."""
+
+    @abstractmethod
+    def find(self, pipeline: str, version: str) -> Version | None:
+        """One kept version."""
+
+    @abstractmethod
+    def versions(self, pipeline: str) -> list[Version]:
+        """All kept versions, newest night first."""
+
+    @abstractmethod
+    def fallback(self, pipeline: str, version: str, attempt: str) -> bytes | None:
+        """The record for an unknown key."""
+
+    @abstractmethod
+    def keys(self, pipeline: str, version: str, attempt: str) -> Iterator[str]:
+        """Every key of a version, in no order."""
+
+    @abstractmethod
+    def server_id(self) -> str:
+        """Changes when the server restarts: what was written before may be gone.
+
+        Raises StoreError when the server may drop keys by itself (an eviction policy), or cannot be reached.
+        """
