@@ -39,6 +39,10 @@ class PromotionRefused(Permanent):
     """The pointer may not move there: an older night, a bad version, an outdated fencing token."""
 
 
+class OlderNight(PromotionRefused):
+    """A newer night was promoted before: the pointer never moves back by itself."""
+
+
 class PromotionHeld(NightfoldError):
     """Somebody rolled back: promotions wait until they are released."""
 

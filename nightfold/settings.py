@@ -61,7 +61,7 @@ def connection_uri(conn_id: str) -> str:
     name = f"AIRFLOW_CONN_{conn_id.upper()}"
     value = setting(name)
     if not value:
-        raise BadPipeline(f"connection {conn_id!r} is not defined: set {name}, or add it in Airflow (Admin → Connections)")
+        raise BadPipeline(f"connection {conn_id!r} is not defined: run `make up` on a laptop; elsewhere set {name}, or add it in Airflow")
     if not value.lstrip().startswith("{"):
         return value
     fields = json.loads(value)

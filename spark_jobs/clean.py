@@ -49,7 +49,7 @@ def judge(spark: SparkSession, job: Job, name: str, raw: DataFrame, done: Partit
     for reference in source.references:
         known = _known(spark, job, done, reference.source, reference.source_column)
         frame = cleaning.referring(frame, reference.column, known, to=reference.to, refuse=reference.missing == "refuse")
-    return cleaning.one_per_key(frame, source)
+    return cleaning.one_per_key(cleaning.lean(frame), source)
 
 
 def _known(spark: SparkSession, job: Job, done: Partitions, source: str, column: str) -> DataFrame:
@@ -90,6 +90,8 @@ def take(
     entries = {night: ingested.facts["sources"][name][night] for night in prints}
     folders = [job.lake.spark_path(entry["data"]) for entry in entries.values() if entry["data"]]
     raw = tables.read(spark, schemas.raw(source), folders, what=f"raw/{name}")
+    if len(prints) >= job.pipeline.resources.shuffle_partitions:  # history: one shuffle serves duplicates and writing
+        raw = raw.repartition("night")
     frame = judge(spark, job, name, raw, done).persist(StorageLevel.MEMORY_AND_DISK)
     found = counts(frame)
     place = {layer: job.lake.place(f"{layer}/{name}", job.attempt) for layer in ("clean", "rejected")}

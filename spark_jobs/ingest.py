@@ -19,7 +19,7 @@ from nightfold.rollup import Partitions
 from nightfold.spark import databases, readers, tables
 from nightfold.spark.job import Job, Outcome, run
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 CODE = ("spark_jobs/ingest.py", "nightfold/spark/readers.py", "nightfold/spark/databases.py")
@@ -118,11 +118,14 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Plan) -> dict[str, Ma
 def _write(job: Job, name: str, rows: DataFrame) -> dict[str, tuple[int, str]]:
     """Write rows by night; returns night → (rows, checksum of the content, in no order)."""
     path = job.lake.spark_path(job.lake.place(f"raw/{name}", job.attempt))
-    schema = schemas.raw(job.pipeline.sources[name])
+    source = job.pipeline.sources[name]
+    schema = schemas.raw(source)
     tables.write(rows, schema, path, by="night")
-    hashed = F.sum(F.xxhash64(*(F.coalesce(F.col(f"`{c}`"), F.lit("\u0000")) for c in schema)).cast("decimal(38,0)"))
+    content: Column = F.lit("")  # files have their own hash
+    if isinstance(source, TableSource):
+        content = F.sum(F.xxhash64(*(F.coalesce(F.col(f"`{c}`"), F.lit("\u0000")) for c in schema)).cast("decimal(38,0)"))
     stored = rows.sparkSession.read.schema(tables.struct(schema)).parquet(path)
-    counts = stored.groupBy("night").agg(F.count("*").alias("rows"), hashed.alias("checksum")).collect()  # a row per night
+    counts = stored.groupBy("night").agg(F.count("*").alias("rows"), content.alias("checksum")).collect()  # a row per night
     return {row["night"]: (row["rows"], str(row["checksum"])) for row in counts}
 
 

@@ -50,7 +50,6 @@ def catalogue(item_ids: DataFrame, taken: DataFrame, products: DataFrame | None,
     :param products: the catalogue's clean rows, if the pipeline names one
     """
     task = pipeline.recommend
-    known = item_ids.withColumn("_known", F.lit(products is None))
     available: Column = F.lit(True)
     if products is not None and task.items is not None:
         columns = {"title": task.items.title, "category": task.items.category}

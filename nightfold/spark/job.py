@@ -64,15 +64,23 @@ Fingerprint = Callable[[Job], str]
 
 
 def run(name: str, main: Main, *, fingerprint: Fingerprint | None = None, argv: Sequence[str] | None = None) -> None:
-    """Run a stage as a process: exit 0 when committed, 65 when a retry would not help, 1 otherwise, 2 for wrong use.
+    """Run a Spark stage as a process: exit 0 when committed, 65 when a retry would not help, 1 otherwise, 2 for wrong use.
 
     :param fingerprint: of the stage's inputs, where they are not just what the stages before committed
     """
     started = time.monotonic()
+    _process(name, lambda job: execute(job, main, fingerprint=fingerprint, started=started), argv)
+
+
+def run_plain(name: str, main: Callable[[Job], str], *, argv: Sequence[str] | None = None) -> None:
+    """The same for a stage that needs no Spark session."""
+    _process(name, main, argv)
+
+
+def _process(name: str, work: Callable[[Job], str], argv: Sequence[str] | None) -> None:
     stage = BY_NAME[name]
     try:
-        job = _job(stage, _arguments(stage, argv))
-        line = execute(job, main, fingerprint=fingerprint, started=started)
+        line = work(_job(stage, _arguments(stage, argv)))
     except Permanent as error:
         sys.exit(_complain(stage, error, Permanent.EXIT))
     except NightfoldError as error:
@@ -115,7 +123,9 @@ def _arguments(stage: Stage, argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"spark_jobs/{stage.name}.py", description=stage.doc)
     parser.add_argument("--pipeline", required=True, help="name of a file in pipelines/")
     parser.add_argument("--ds", required=True, help="the night, YYYY-MM-DD")
-    parser.add_argument("--top-n", type=int, default=None, help="length of the lists, instead of the pipeline file's")
+    parser.add_argument(
+        "--top-n", type=lambda n: int(n) if n else None, help="length of the lists; empty: as the pipeline file says"
+    )
     return parser.parse_args(argv)
 
 

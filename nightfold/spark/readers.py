@@ -110,7 +110,7 @@ def _json_lines(spark: SparkSession, name: str, source: FileSource, files: list[
         check_columns(name, source, sorted(found), where=f"{landing.location(source).replace('{ds}', day)} (no line has it)")
     columns = [F.element_at("fields", F.lit(column)).alias(column) for column in source.columns]
     malformed = F.when(F.col("fields").isNull(), F.col("text")).alias("_malformed")
-    reason = F.when(F.col("fields").isNull(), F.lit("malformed: not a JSON object"))
+    reason = F.when(F.col("_malformed").isNotNull(), F.lit("malformed: not a JSON object"))
     return _finished(parsed.select(*columns, malformed, "night"), source, tuple(source.columns), reason, F.col("night"))
 
 

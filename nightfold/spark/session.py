@@ -5,6 +5,7 @@ import sys
 
 from nightfold.pipeline import Pipeline
 
+from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 
@@ -13,21 +14,18 @@ def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = (
         SparkSession.builder.appName(name)
+        .config("spark.log.level", "WARN")
         .config("spark.sql.session.timeZone", pipeline.timezone)
         .config("spark.sql.shuffle.partitions", pipeline.resources.shuffle_partitions)
         .config("spark.sql.ansi.enabled", "true")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")
-        .config("spark.sql.sources.partitionOverwriteMode", "static")
         .config("spark.sql.sources.partitionColumnTypeInference.enabled", "false")  # ids and nights stay strings
         .config("spark.sql.catalogImplementation", "in-memory")
+        .config("spark.ui.enabled", "false")  # it asks for no login
     )
-    if "spark.master" not in os.environ.get("PYSPARK_SUBMIT_ARGS", "") and not _submitted():
-        builder = builder.master("local[*]")
-    session = builder.getOrCreate()
-    session.sparkContext.setLogLevel("WARN")
-    return session
-
-
-def _submitted() -> bool:
-    """Whether spark-submit started this process (it says so by the gateway's port)."""
-    return "PYSPARK_GATEWAY_PORT" in os.environ
+    master = SparkConf().get("spark.master", "local[*]")
+    if master.startswith("local"):  # nothing outside this machine has to reach the driver
+        builder = builder.master(master).config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
+    for setting, value in pipeline.resources.conf.items():
+        builder = builder.config(setting, value)
+    return builder.getOrCreate()

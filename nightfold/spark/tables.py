@@ -28,12 +28,15 @@ def check(frame: DataFrame, schema: Schema, *, what: str) -> DataFrame:
 
 
 def write(frame: DataFrame, schema: Schema, path: str, *, by: str | None = None) -> None:
-    """Write Parquet into an attempt's own folder; `by` names a column whose values become folders `part=VALUE`."""
+    """Write Parquet into an attempt's own folder; `by` names a column whose values become folders `part=VALUE`.
+
+    A folder gets one file from each partition of the frame that holds its value.
+    """
     checked = check(frame, schema, what=path)
     if by is None:
         checked.write.mode("error").parquet(path)
     else:
-        checked.withColumn("part", F.col(by)).repartition("part").write.mode("error").partitionBy("part").parquet(path)
+        checked.withColumn("part", F.col(by)).write.mode("error").partitionBy("part").parquet(path)
 
 
 def read(spark: SparkSession, schema: Schema, paths: Sequence[str], *, what: str) -> DataFrame:

@@ -1,11 +1,13 @@
 """The key-value store that readers read: one file per backend, chosen by the connection's scheme."""
 
+import functools
+
 from nightfold import settings
 from nightfold.errors import BadPipeline
 from nightfold.store.base import Store, Version, VersionManifest
 from nightfold.store.valkey import ValkeyStore
 
-__all__ = ["Store", "Version", "VersionManifest", "open_store"]
+__all__ = ["Store", "Version", "VersionManifest", "open_store", "store_at"]
 
 _SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 
@@ -15,8 +17,13 @@ def open_store(connection: str = "kv_default") -> Store:
 
     Raises BadPipeline when the connection is not defined, or of a kind that no backend serves.
     """
-    uri = settings.connection_uri(connection)
+    return store_at(settings.connection_uri(connection))
+
+
+@functools.cache
+def store_at(uri: str) -> Store:
+    """The store at an address, one client per process; raises BadPipeline when no backend serves its scheme."""
     scheme = uri.split("://", 1)[0]
     if scheme not in _SCHEMES:
-        raise BadPipeline(f"connection {connection!r}: no store for {scheme!r}; use one of: {', '.join(_SCHEMES)}")
+        raise BadPipeline(f"no store for {scheme!r}; use a connection of one of: {', '.join(_SCHEMES)}")
     return ValkeyStore(uri.replace("valkey", "redis", 1) if scheme.startswith("valkey") else uri)

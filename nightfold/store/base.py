@@ -55,6 +55,10 @@ class Store(ABC):
         """Records as kept, in the order of `keys`; None where there is none."""
 
     @abstractmethod
+    def count(self, pipeline: str, version: str, attempt: str, keys: list[str]) -> int:
+        """How many of these keys have a record."""
+
+    @abstractmethod
     def seal(self, manifest: VersionManifest) -> VersionManifest:
         """The version is whole and verified. If it was sealed before, the earlier manifest stands and is returned."""
 

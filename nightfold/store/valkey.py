@@ -12,7 +12,7 @@ Every change of the pointer is one script, which the server runs alone: checks a
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from nightfold.errors import PromotionHeld, PromotionRefused, StoreError, UnknownVersion
+from nightfold.errors import OlderNight, PromotionHeld, PromotionRefused, StoreError, UnknownVersion
 from nightfold.settings import without_password
 from nightfold.store.base import Store, Version, VersionManifest
 
@@ -34,9 +34,9 @@ if state == 'live' then return {'already'} end
 if state == 'bad' then return {'bad'} end
 local why = redis.call('GET', hold)
 if why then return {'held', why} end
-if token < tonumber(redis.call('GET', fence) or '0') then return {'outdated'} end
 local last = redis.call('GET', newest)
 if last and night < last then return {'older', last} end
+if token < tonumber(redis.call('GET', fence) or '0') then return {'outdated'} end
 local before = redis.call('LINDEX', promoted, 0)
 if before then redis.call('HSET', states, before, 'retired') end
 redis.call('HSET', states, version, 'live')
@@ -94,6 +94,10 @@ class ValkeyStore(Store):
         with self._errors():
             return self.client.mget([_record(pipeline, version, attempt, key) for key in keys]) if keys else []
 
+    def count(self, pipeline: str, version: str, attempt: str, keys: list[str]) -> int:
+        with self._errors():
+            return int(self.client.exists(*(_record(pipeline, version, attempt, key) for key in keys))) if keys else 0
+
     def seal(self, manifest: VersionManifest) -> VersionManifest:
         keys = [_control(manifest.pipeline, name) for name in ("versions", "states")]
         with self._errors():
@@ -116,18 +120,19 @@ class ValkeyStore(Store):
             return True
         if verdict == "already":
             return False
+        what = f"{pipeline}, night {night}: version {version} is not promoted, live stays"
         if verdict == "held":
-            raise PromotionHeld(
-                f"{pipeline}, night {night}: promotions are held ({details[0]}); live stays; "
-                f"`nightfold release {pipeline}` lets them go on"
+            raise PromotionHeld(f"{what}: promotions are held ({details[0]}): `nightfold release {pipeline}` lets them go on")
+        if verdict == "older":
+            raise OlderNight(
+                f"{what}: night {details[0]} was promoted before; only `nightfold rollback {pipeline} --to VERSION` goes back"
             )
         reasons = {
             "unknown": "it is not staged: run publish for its night first",
             "bad": "somebody rolled back from it: mend the cause, and the night gets another version",
             "outdated": "a later attempt has promoted since: nothing to do",
-            "older": f"night {(details or [''])[0]} was promoted before: only `nightfold rollback {pipeline} --to VERSION` goes back",
         }
-        raise PromotionRefused(f"{pipeline}, night {night}: version {version} is not promoted, live stays: {reasons[verdict]}")
+        raise PromotionRefused(f"{what}: {reasons[verdict]}")
 
     def rollback(self, pipeline: str, to: str | None = None) -> tuple[str, str]:
         live = self.live(pipeline)

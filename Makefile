@@ -1,0 +1,53 @@
+# Nightfold on one machine. Needs make, git and Python 3.11 or newer; everything else is set up from requirements.lock.
+# Settings are variables of the environment or of make: `make run DS=2017-12-10 NIGHTFOLD_AIRFLOW_PORT=9090`.
+
+DS ?= 2017-12-03
+PIPELINE ?= grocery
+ARGS ?=
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help setup venv run up down status test lint bench shell clean lock
+
+PYTHON := .venv/bin/python
+WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH"
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: venv  ## install what is missing: .venv from requirements.lock, Java 17 (INSTALL_JAVA=0: only look for it)
+	@scripts/java.sh
+
+run: setup  ## take one night of a pipeline through Airflow and show its lists (DS=2017-12-03 PIPELINE=grocery)
+	@$(WITH_JAVA) $(PYTHON) -m embedded run --pipeline "$(PIPELINE)" --ds "$(DS)"
+
+up: setup  ## start the platform and the sample shop; what runs is left alone
+	@$(WITH_JAVA) $(PYTHON) -m embedded up --sample
+
+down:  ## stop exactly what was started
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m embedded down; else echo "nothing is set up here"; fi
+
+status: venv  ## what runs, where, with how much memory
+	@$(PYTHON) -m embedded status
+
+test: setup lint  ## lint, then all tests (ARGS="-k name" for some)
+	@$(WITH_JAVA) $(PYTHON) -m pytest $(ARGS)
+
+lint: venv  ## check style and format
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+bench: setup  ## measure speed and quality; see benchmarks/README.md
+	@$(WITH_JAVA) $(PYTHON) -m benchmarks $(ARGS)
+
+shell: setup  ## a PySpark shell with the lake's datasets as tables (PIPELINE=grocery)
+	@$(WITH_JAVA) $(PYTHON) -i -m nightfold.spark.shell --pipeline "$(PIPELINE)"
+
+clean:  ## stop everything and remove all state (var/): data, models, passwords
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m embedded clean; else echo "nothing is set up here"; fi
+
+lock: venv  ## resolve requirements.in into requirements.lock (ARGS=--upgrade for the newest versions)
+	@.venv/bin/uv pip compile --quiet --python-version 3.11 --no-annotate $(ARGS) \
+		--override requirements-overrides.txt requirements.in -o requirements.lock
+
+venv:
+	@scripts/venv.sh

@@ -1,0 +1,68 @@
+"""`python -m embedded run|up|down|clean|status`: what the Makefile's targets call. Exit codes: 0, 1 failed, 2 wrong use."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+
+from embedded import ending, night, platform
+from embedded.errors import PlatformError
+
+
+def _day(text: str) -> str:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a night: write YYYY-MM-DD")
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m embedded", description="The platform's servers on this machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="start everything, take one night of a pipeline through Airflow, show its lists")
+    run.add_argument("--pipeline", required=True)
+    run.add_argument("--ds", required=True, type=_day, help="the night, YYYY-MM-DD")
+    up = commands.add_parser("up", help="start what is not running")
+    up.add_argument("--sample", action="store_true", help="with the sample shop's PostgreSQL")
+    commands.add_parser("down", help="stop what was started")
+    commands.add_parser("clean", help="stop everything, then remove all state")
+    commands.add_parser("status", help="the parts: state, process, address, memory")
+    return parser
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what the command line says; errors are one line on stderr."""
+    options = _parser().parse_args(argv)
+    try:
+        if options.command == "run":
+            return night.run(pipeline=options.pipeline, ds=options.ds, say=_say)
+        if options.command == "up":
+            settings = platform.up(names=platform.EVERYTHING if options.sample else platform.PLATFORM, say=_say)
+            ending.say_addresses(settings, say=_say)
+        elif options.command == "down":
+            platform.down(say=_say)
+        elif options.command == "clean":
+            platform.clean(say=_say)
+        else:
+            _say_status()
+    except PlatformError as error:
+        print(f"nightfold: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("nightfold: interrupted; what was started keeps running: make down", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _say_status() -> None:
+    lines = platform.status()
+    for line in lines:
+        _say(f"{line.name:<18} {line.state:<8} {line.pid or '':>8}  {line.address:<21} {line.memory / 2**20:6.0f} MB")
+    _say(f"{'together':<18} {'':<8} {'':>8}  {'':<21} {sum(line.memory for line in lines) / 2**20:6.0f} MB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""What a night has brought, read as anybody outside would read it: the lake's manifests and the store."""
+
+from collections.abc import Callable
+from itertools import islice
+
+from embedded.settings import Settings
+from nightfold.errors import NightfoldError
+from nightfold.lake import Lake
+from nightfold.stages import BY_NAME
+from nightfold.store import Store, open_store
+from nightfold.store.lists import lookup
+
+PEOPLE = 3
+ITEMS = 5
+
+
+def stage_summary(pipeline: str, stage: str, ds: str) -> str | None:
+    """The line that a stage left in the manifest of its night, None when it left none."""
+    manifest = Lake(pipeline).find(BY_NAME[stage].dataset, ds) if stage in BY_NAME else None
+    return manifest.summary or None if manifest else None
+
+
+def sample_keys(store: Store, pipeline: str) -> list[str]:
+    """A few people of the live version."""
+    live = store.live(pipeline)
+    return sorted(islice(store.keys(pipeline, live.version, live.attempt), PEOPLE)) if live else []
+
+
+def say_lists(pipeline: str, *, say: Callable[[str], None]) -> None:
+    """A few people's lists, and the live version's metrics."""
+    try:
+        store = open_store()
+        live = store.live(pipeline)
+        if live is None:
+            say(f"Nothing of {pipeline} is live: the night was not promoted.")
+            return
+        say(
+            f"\nLive: version {live.version} of night {live.night}, {live.keys:,} lists. Of {PEOPLE} people, the first {ITEMS} items:"
+        )
+        for found in lookup(store, pipeline, sample_keys(store, pipeline), n=ITEMS):
+            items = ", ".join(f"{item['id']} ({item['why']})" for item in found["items"])
+            say(f"  {found['key']:<10} {items}")
+        say(f"  all of one person: .venv/bin/nightfold lookup {pipeline} KEY")
+        if live.metrics:
+            say("\nMetrics: " + ", ".join(f"{name} {value:.4g}" for name, value in live.metrics.items()))
+    except NightfoldError as error:
+        say(f"nightfold: {error}")
+
+
+def say_addresses(settings: Settings, *, say: Callable[[str], None]) -> None:
+    """Where the web pages are, and with which login."""
+    say(
+        f"\nAirflow  {settings['NIGHTFOLD_AIRFLOW_URL']}  {settings['NIGHTFOLD_AIRFLOW_USER']} / {settings['NIGHTFOLD_AIRFLOW_PASSWORD']}"
+    )
+    say(
+        f"MLflow   {settings['MLFLOW_TRACKING_URI']}  {settings['MLFLOW_TRACKING_USERNAME']} / {settings['MLFLOW_TRACKING_PASSWORD']}"
+    )
+    say("It stays up: make status, make down.")

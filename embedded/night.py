@@ -1,0 +1,122 @@
+"""One night from the command line: start the platform, land the sample, trigger the DAG, watch it, show what it brought."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from embedded import ending, platform
+from embedded.airflow_api import AirflowApi
+from embedded.errors import PlatformError
+from embedded.processes import process_of, record_of
+from embedded.settings import ROOT, Settings
+from embedded.terminal import Terminal
+
+SAMPLE = "grocery"  # the pipeline whose data samples/ lands
+LOOK_EVERY = 1.0  # seconds between two looks at the run
+DAG_LIMIT = 120.0  # seconds for Airflow to read the pipeline file; it took 3 to 10
+BROKEN_AFTER = 25.0  # seconds an import error stands before it is believed: files are read again every 8
+ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
+CAUSE = "nightfold: "  # how a job's own word on why it failed starts
+
+Say = Callable[[str], None]
+
+
+def run(*, pipeline: str, ds: str, say: Say) -> int:
+    """Take one night of a pipeline through Airflow; 0 when it succeeded, 1 when it failed.
+
+    Raises PlatformError when the platform cannot do it.
+    """
+    sample = pipeline == SAMPLE
+    settings = platform.up(
+        names=platform.EVERYTHING if sample else platform.PLATFORM,
+        say=say,
+        beside=(lambda settings: _land(settings, say=say)) if sample else None,
+    )
+    api = AirflowApi(settings)
+    dag_id = f"nightly_{pipeline}"
+    began = time.monotonic()
+    _wait_for_dag(api, dag_id, pipeline=pipeline, say=say)
+    run_id = api.trigger(dag_id, {"ds": ds})
+    say(f"\nnight {ds} of {pipeline}: {settings['NIGHTFOLD_AIRFLOW_URL']}/dags/{dag_id}/runs/{run_id}")
+    state = _watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, say=say)
+    say(f"{state} after {time.monotonic() - began:.0f} s")
+    if state == "success":
+        ending.say_lists(pipeline, say=say)
+    ending.say_addresses(settings, say=say)
+    return 0 if state == "success" else 1
+
+
+def _land(settings: Settings, *, say: Say) -> None:
+    """Land the sample shop's files and tables; a second time it finds them there."""
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "samples.land"],
+        env=settings.job_environment(),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PlatformError(f"the sample cannot be landed: {(done.stderr.strip() or 'no word of why').splitlines()[-1]}")
+    said = (done.stdout.strip().splitlines() or [""])[-1]
+    say(f"{'sample':<18} landed   {time.monotonic() - began:5.1f} s  {said}")
+
+
+def _wait_for_dag(api: AirflowApi, dag_id: str, *, pipeline: str, say: Say) -> None:
+    began = time.monotonic()
+    while dag_id not in api.dag_ids():
+        waited = time.monotonic() - began
+        errors = api.import_errors()
+        if errors and waited > BROKEN_AFTER:
+            raise PlatformError(f"Airflow cannot read {dag_id}: " + "; ".join(errors))
+        if waited > DAG_LIMIT:
+            raise PlatformError(f"Airflow has no {dag_id} after {DAG_LIMIT:.0f} s: is there a pipelines/{pipeline}.yaml?")
+        time.sleep(LOOK_EVERY)
+    for error in api.import_errors():
+        say(f"note: Airflow cannot read another file: {error}")
+    if api.get(f"dags/{dag_id}")["is_paused"]:
+        raise PlatformError(f"{dag_id} is paused in Airflow, its runs would wait for ever: switch it on in the web page")
+
+
+def _watch(settings: Settings, api: AirflowApi, dag_id: str, run_id: str, *, pipeline: str, ds: str, say: Say) -> str:
+    """Say how each task ends, until the run has ended; its state."""
+    terminal = Terminal(say)
+    said: set[tuple[str, int]] = set()
+    while True:
+        state = api.run_state(dag_id, run_id)  # before the tasks: what ends in between is said in this round
+        tasks = api.task_instances(dag_id, run_id)
+        for task in sorted(tasks, key=lambda task: task["end_date"] or "~"):
+            over = task["state"] in ENDED or task["state"] == "up_for_retry"
+            if over and (task["task_id"], task["try_number"]) not in said:
+                said.add((task["task_id"], task["try_number"]))
+                terminal.line(_line_of(task, pipeline=pipeline, ds=ds))
+                if task["state"] in ("failed", "up_for_retry"):
+                    _say_cause(settings, api, dag_id, run_id, task, say=terminal.line)
+        if state in ("success", "failed"):
+            terminal.clear()
+            return state
+        busy = [f"{task['task_id']} {task['state']}" for task in tasks if task["state"] in ("running", "queued")]
+        terminal.spin(", ".join(busy) or f"run {state}")
+        if process_of(record_of(settings.home, "airflow-scheduler")) is None:
+            raise PlatformError("airflow-scheduler has ended, so the night stands still: make up starts it again")
+        time.sleep(LOOK_EVERY)
+
+
+def _line_of(task: dict[str, Any], *, pipeline: str, ds: str) -> str:
+    summary = ending.stage_summary(pipeline, task["task_id"], ds) if task["state"] == "success" else None
+    seconds = f"{task['duration']:6.1f} s" if task["duration"] is not None else " " * 8
+    return f"{task['task_id']:<10} {task['state']:<15} {seconds}  {summary or ''}".rstrip()
+
+
+def _say_cause(settings: Settings, api: AirflowApi, dag_id: str, run_id: str, task: dict[str, Any], *, say: Say) -> None:
+    """The job's own word on why it failed, and where its whole log is."""
+    lines = api.task_log(dag_id, run_id, task["task_id"], max(task["try_number"], 1))
+    causes = [line[line.index(CAUSE) :] for line in lines if CAUSE in line]
+    for line in causes[:1] or [line for line in lines if line.strip()][-3:]:
+        say(f"  {line.strip()[:400]}")
+    log = Path(f"dag_id={dag_id}") / f"run_id={run_id}" / f"task_id={task['task_id']}" / f"attempt={task['try_number']}.log"
+    say(f"  log: {settings.home / 'airflow' / 'logs' / log}")

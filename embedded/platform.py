@@ -1,0 +1,285 @@
+"""Start, stop and look at the platform: the parts, which wait for which, and who is left alone because it is well.
+
+For tests: `up(home=..., names=[...], environ={...})` and `down(home=...)` work on any home and free ports.
+"""
+
+import contextlib
+import shutil
+import socket
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded import airflow_parts, mlflow_part, postgres, valkey
+from embedded.errors import NotReady, PlatformError, PortTaken
+from embedded.processes import (
+    Part,
+    Record,
+    family,
+    one_at_a_time,
+    process_of,
+    record_of,
+    recorded,
+    start,
+    stop,
+    wait_until_ready,
+)
+from embedded.settings import FILE, HOST, PORTS, ROOT, Settings, load, save
+
+import psutil
+
+AIRFLOW = tuple(airflow_parts.COMMANDS)
+PLATFORM = ("postgres", "valkey", "mlflow", *AIRFLOW)
+EVERYTHING = (*PLATFORM, "shop")
+STOPPED_IN_TURN = (  # tasks and triggers report to the api-server until they end
+    ("airflow-scheduler", "airflow-dags", "airflow-triggerer"),
+    ("airflow-api", "mlflow"),
+    ("valkey", "shop", "postgres"),
+)
+PORT_OF = {
+    "postgres": postgres.PLATFORM.port_setting,
+    "shop": postgres.SHOP.port_setting,
+    "valkey": valkey.PORT_SETTING,
+    "mlflow": mlflow_part.PORT_SETTING,
+    "airflow-api": airflow_parts.PORT_SETTING,
+}
+STILL_STARTING = 20.0  # seconds that a living part which does not answer gets before it is started again
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Status:
+    """One line of `status`."""
+
+    name: str
+    state: str  # running, stopped or dead
+    pid: int | None
+    address: str
+    memory: int  # bytes that belong to its processes alone
+
+
+def up(
+    *,
+    home: Path | None = None,
+    names: Iterable[str] = PLATFORM,
+    environ: Mapping[str, str] | None = None,
+    say: Say = print,
+    beside: Callable[[Settings], None] | None = None,
+) -> Settings:
+    """Start what is not running of `names`, and return when all of it is ready; what is well is left alone.
+
+    :param home: the folder of state (default NIGHTFOLD_HOME, else `var/` of the checkout)
+    :param names: of EVERYTHING; Airflow and MLflow need postgres
+    :param environ: settings, as the environment would give them (default: the environment)
+    :param say: is given one line per part
+    :param beside: is called as soon as the shop's PostgreSQL is ready, while the rest still starts
+
+    Raises PlatformError in one line; what was started by then keeps running, for the next `up` to use.
+    """
+    settings = load(home=home, environ=environ)
+    with one_at_a_time(settings.home):
+        parts = _parts(settings, set(names))
+        dead = _clear_the_dead(settings, parts)
+        _check_ports(settings, dead)
+        save(settings)  # not before: a port that cannot be had is not kept
+        with ThreadPoolExecutor(max_workers=12) as pool:
+            _start_all(_Starter(settings=settings, parts=parts, say=say), pool, beside)
+    return settings
+
+
+def down(*, home: Path | None = None, environ: Mapping[str, str] | None = None, say: Say = print) -> None:
+    """Stop everything that was started at `home`, and nothing else."""
+    settings = load(home=home, environ=environ)
+    if not settings.home.is_dir():
+        return
+    with one_at_a_time(settings.home), ThreadPoolExecutor(max_workers=8) as pool:
+        names = recorded(settings.home)
+        known = {name for turn in STOPPED_IN_TURN for name in turn}
+        for turn in (tuple(set(names) - known), *STOPPED_IN_TURN):
+            for name, stopped in [(name, pool.submit(_timed_stop, settings.home, name)) for name in turn if name in names]:
+                ran, seconds = stopped.result()
+                say(f"{name:<18} {'stopped' if ran else 'was not running':<16} {seconds:5.1f} s")
+
+
+def clean(*, home: Path | None = None, environ: Mapping[str, str] | None = None, say: Say = print) -> None:
+    """Stop everything and remove the folder of state.
+
+    Raises PlatformError when something cannot be stopped, or the folder is not one of ours.
+    """
+    settings = load(home=home, environ=environ)
+    folder = settings.home
+    if not folder.exists():
+        say(f"{folder} is not there")
+        return
+    ours = folder == ROOT / "var" or (folder / FILE).is_file()
+    if not ours or folder in (ROOT, *ROOT.parents, Path.home(), *Path.home().parents):
+        raise PlatformError(f"{folder} is not only this platform's state: remove by hand what you do not want")
+    down(home=home, environ=environ, say=say)
+    with one_at_a_time(folder):
+        if left := recorded(folder):
+            raise PlatformError(f"{', '.join(left)} still run in {folder}: make down first")
+        shutil.rmtree(folder)
+    say(f"{folder} is removed")
+
+
+def status(*, home: Path | None = None, environ: Mapping[str, str] | None = None) -> list[Status]:
+    """How each part is; memory is what its whole family holds for itself (shared pages counted once, where known)."""
+    settings = load(home=home, environ=environ)
+    lines = []
+    for name in EVERYTHING:
+        record = record_of(settings.home, name)
+        process = process_of(record)
+        state = "running" if process else "dead" if record else "stopped"
+        memory = sum(_memory(member) for member in family(record)) if process and record else 0
+        lines.append(Status(name, state, process.pid if process else None, record.address if record else "", memory))
+    return lines
+
+
+@dataclass(frozen=True)
+class _Starter:
+    settings: Settings
+    parts: dict[str, Part]
+    say: Say
+
+    def run(self, name: str, *, prepare: Callable[[], None], fill: Callable[[], None] | None = None) -> None:
+        """Bring one part up: prepare, start, wait, fill."""
+        if name not in self.parts:
+            return
+        part, home, began = self.parts[name], self.settings.home, time.monotonic()
+        record = record_of(home, name)
+        if process_of(record) is not None and self._answers(part, record):
+            self.say(f"{name:<18} running  {'':>7}  {part.address}".rstrip())
+            return
+        if record is not None:
+            stop(home, name)
+        prepare()
+        wait_until_ready(home, part, start(home, part))
+        if fill:
+            fill()
+        self.say(f"{name:<18} ready    {time.monotonic() - began:5.1f} s  {part.address}".rstrip())
+
+    def _answers(self, part: Part, record: Record) -> bool:
+        try:
+            wait_until_ready(self.settings.home, part, record, limit=STILL_STARTING)
+        except NotReady:
+            return False
+        return True
+
+
+def _start_all(starter: _Starter, pool: ThreadPoolExecutor, beside: Callable[[Settings], None] | None) -> None:
+    settings, say = starter.settings, starter.say
+
+    def shop() -> None:
+        server = postgres.SHOP
+        prepare, fill = (lambda: postgres.prepare(settings, server, say=say)), (lambda: postgres.fill(settings, server))
+        starter.run("shop", prepare=prepare, fill=fill)
+        if beside:
+            beside(settings)
+
+    def database() -> None:
+        server = postgres.PLATFORM
+        prepare, fill = (lambda: postgres.prepare(settings, server, say=say)), (lambda: postgres.fill(settings, server))
+        starter.run("postgres", prepare=prepare, fill=fill)
+
+    def airflow() -> None:
+        if not any(name in starter.parts for name in AIRFLOW):
+            return
+        airflow_parts.prepare(settings, say=say)
+        # The api-server tells how the others are: those that live are asked, one by one, once it is there again.
+        living = [name for name in AIRFLOW if process_of(record_of(settings.home, name))]
+        _first_error([pool.submit(starter.run, name, prepare=lambda: None) for name in AIRFLOW if name not in living])
+        for name in living:
+            starter.run(name, prepare=lambda: None)
+        if "airflow-api" in starter.parts:
+            airflow_parts.fill(settings)
+
+    first = [pool.submit(shop), pool.submit(starter.run, "valkey", prepare=lambda: valkey.prepare(settings))]
+    started = pool.submit(database)
+    wait([started])
+    if started.exception() is None:
+        first.append(pool.submit(starter.run, "mlflow", prepare=lambda: mlflow_part.prepare(settings)))
+        first.append(pool.submit(airflow))
+    _first_error([started, *first])
+
+
+def _first_error(futures: list[Future]) -> None:
+    wait(futures)
+    for future in futures:
+        future.result()
+
+
+def _parts(settings: Settings, names: set[str]) -> dict[str, Part]:
+    if unknown := names - set(EVERYTHING):
+        raise PlatformError(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(EVERYTHING)}")
+    makers: dict[str, Callable[[], Part]] = {
+        "postgres": lambda: postgres.part(settings, postgres.PLATFORM),
+        "shop": lambda: postgres.part(settings, postgres.SHOP),
+        "valkey": lambda: valkey.part(settings),
+        "mlflow": lambda: mlflow_part.part(settings),
+    }
+    parts = {name: maker() for name, maker in makers.items() if name in names}
+    if names & set(AIRFLOW):
+        parts.update({part.name: part for part in airflow_parts.parts(settings) if part.name in names})
+    return parts
+
+
+def _clear_the_dead(settings: Settings, parts: dict[str, Part]) -> list[str]:
+    """Names that must be started: remains of those that died, and those whose settings have changed, are stopped."""
+    dead = []
+    for name, part in parts.items():
+        record = record_of(settings.home, name)
+        if process_of(record) is None or record.identity != part.identity:
+            stop(settings.home, name)
+            dead.append(name)
+    return dead
+
+
+def _check_ports(settings: Settings, names: list[str]) -> None:
+    for name in names:
+        if name in PORT_OF and not _is_free(settings.port(PORT_OF[name])):
+            setting = PORT_OF[name]
+            raise PortTaken(f"port {settings[setting]} is taken by another program: set {setting}=<free port>")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free to listen on
+        try:
+            listener.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports() -> dict[str, str]:
+    """A free port for every server, as settings: for tests beside a running platform."""
+    with contextlib.ExitStack() as stack:
+        sockets = {name: stack.enter_context(socket.socket()) for name in PORTS}
+        for listener in sockets.values():
+            listener.bind((HOST, 0))
+        return {name: str(listener.getsockname()[1]) for name, listener in sockets.items()}
+
+
+@contextlib.contextmanager
+def running(*, home: Path, names: Iterable[str] = PLATFORM, environ: Mapping[str, str], say: Say = print) -> Iterator[Settings]:
+    """`up`, and `down` at the end whatever happens: the shape that a pytest fixture wants."""
+    try:
+        yield up(home=home, names=names, environ=environ, say=say)
+    finally:
+        down(home=home, environ=environ, say=say)
+
+
+def _timed_stop(home: Path, name: str) -> tuple[bool, float]:
+    began = time.monotonic()
+    return stop(home, name), time.monotonic() - began
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        full = process.memory_full_info()
+        return getattr(full, "pss", 0) or full.uss
+    except psutil.Error:  # it has just ended, or belongs to somebody else
+        return 0

@@ -1,0 +1,152 @@
+"""Ports, paths and passwords of the embedded servers, kept in `<home>/platform.env` (0600) from one start to the next.
+
+A value is taken from the environment, else from the file, else from the default (ports, folders) or made up
+(passwords). What was once chosen therefore stays chosen until it is said otherwise; only the folders are worked
+out anew when the checkout or the home has moved. `nightfold.settings.setting()` reads the same file.
+"""
+
+import base64
+import os
+import secrets
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from embedded.errors import PlatformError
+
+ROOT = Path(__file__).resolve().parent.parent  # the checkout
+FILE = "platform.env"
+HOST = "127.0.0.1"  # everything listens on loopback only
+
+PORTS = {
+    "NIGHTFOLD_AIRFLOW_PORT": 8080,
+    "NIGHTFOLD_POSTGRES_PORT": 5442,
+    "NIGHTFOLD_SHOP_PORT": 5443,
+    "NIGHTFOLD_VALKEY_PORT": 6390,
+    "NIGHTFOLD_MLFLOW_PORT": 5005,
+}
+PASSWORDS = (
+    "NIGHTFOLD_AIRFLOW_PASSWORD",
+    "MLFLOW_TRACKING_PASSWORD",
+    "NIGHTFOLD_POSTGRES_ADMIN_PASSWORD",
+    "NIGHTFOLD_POSTGRES_PASSWORD",
+    "NIGHTFOLD_SHOP_ADMIN_PASSWORD",
+    "NIGHTFOLD_SHOP_PASSWORD",
+    "NIGHTFOLD_VALKEY_PASSWORD",
+    "NIGHTFOLD_AIRFLOW_JWT_SECRET",
+    "NIGHTFOLD_AIRFLOW_API_SECRET",
+    "NIGHTFOLD_MLFLOW_SECRET",
+)
+PASSWORD_BYTES = 48  # 64 characters: what HS512, which signs Airflow's tokens, asks for
+FERNET_KEY = "NIGHTFOLD_AIRFLOW_FERNET_KEY"
+CHOICES = {
+    "NIGHTFOLD_SPARK_SLOTS": "1",  # Spark jobs at once: the pool `spark` in Airflow
+    "NIGHTFOLD_AIRFLOW_USER": "admin",
+    "MLFLOW_TRACKING_USERNAME": "nightfold",
+    "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type":"spark","host":"local[*]"}',
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One platform: its folder of state, and every value that `platform.env` holds."""
+
+    home: Path
+    values: Mapping[str, str]
+    environ: Mapping[str, str]  # of whoever called; what a server's environment starts from
+
+    def __getitem__(self, name: str) -> str:
+        return self.values[name]
+
+    def port(self, name: str) -> int:
+        """The port of a server by its setting, e.g. NIGHTFOLD_VALKEY_PORT."""
+        return int(self.values[name])
+
+    def job_environment(self) -> dict[str, str]:
+        """What every task and job finds in its environment: addresses and credentials, the venv's Python first.
+
+        The servers' own secrets (administrators, signing keys) are not in it.
+        """
+        own = {name: value for name, value in self.values.items() if name not in PASSWORDS and name != FERNET_KEY}
+        own["MLFLOW_TRACKING_PASSWORD"] = self.values["MLFLOW_TRACKING_PASSWORD"]
+        bin_dir = Path(sys.prefix) / "bin"
+        return {
+            **self.environ,
+            **own,
+            **{name: value for name, value in self.environ.items() if name in own},
+            "NIGHTFOLD_HOME": str(self.home),
+            "PYSPARK_PYTHON": str(bin_dir / "python"),
+            "PYSPARK_DRIVER_PYTHON": str(bin_dir / "python"),
+            "PATH": f"{bin_dir}{os.pathsep}{self.environ.get('PATH', os.defpath)}",
+        }
+
+
+def load(*, home: Path | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of the platform at `home` (default NIGHTFOLD_HOME, else `var/` of the checkout); writes nothing.
+
+    Raises PlatformError when a port is not a number between 1 and 65535, or two servers are given the same.
+    """
+    environ = dict(os.environ if environ is None else environ)
+    home = Path(home or environ.get("NIGHTFOLD_HOME") or ROOT / "var").resolve()
+    kept = _read(home / FILE)
+    same_place = kept.get("NIGHTFOLD_HOME") == str(home) and kept.get("NIGHTFOLD_ROOT") == str(ROOT)
+    values = {"NIGHTFOLD_HOME": str(home), "NIGHTFOLD_ROOT": str(ROOT)}
+
+    for name, port in PORTS.items():
+        values[name] = _port(name, environ.get(name) or kept.get(name) or str(port))
+    if len({values[name] for name in PORTS}) < len(PORTS):
+        raise PlatformError("two servers have one port: " + ", ".join(f"{name}={values[name]}" for name in PORTS))
+    for name in PASSWORDS:
+        values[name] = environ.get(name) or kept.get(name) or secrets.token_urlsafe(PASSWORD_BYTES)
+    values[FERNET_KEY] = environ.get(FERNET_KEY) or kept.get(FERNET_KEY) or base64.urlsafe_b64encode(os.urandom(32)).decode()
+    folders = {
+        "NIGHTFOLD_LAKE": f"file://{home / 'lake'}",
+        "NIGHTFOLD_LANDING": f"file://{home / 'landing'}",
+        "NIGHTFOLD_PIPELINES": str(ROOT / "pipelines"),
+    }
+    for name, default in {**folders, **CHOICES}.items():
+        kept_value = kept.get(name) if same_place or name in CHOICES else None
+        values[name] = environ.get(name) or kept_value or default
+
+    values["AIRFLOW_CONN_KV_DEFAULT"] = f"redis://:{values['NIGHTFOLD_VALKEY_PASSWORD']}@{HOST}:{values['NIGHTFOLD_VALKEY_PORT']}/0"
+    values["AIRFLOW_CONN_GROCER_DB"] = (
+        f"postgresql://shop:{values['NIGHTFOLD_SHOP_PASSWORD']}@{HOST}:{values['NIGHTFOLD_SHOP_PORT']}/grocer"
+    )
+    values["MLFLOW_TRACKING_URI"] = f"http://{HOST}:{values['NIGHTFOLD_MLFLOW_PORT']}"
+    values["NIGHTFOLD_AIRFLOW_URL"] = f"http://{HOST}:{values['NIGHTFOLD_AIRFLOW_PORT']}"
+    return Settings(home=home, values=values, environ=environ)
+
+
+def save(settings: Settings) -> None:
+    """Write `<home>/platform.env`, 0600 and atomically; an unchanged file is left alone."""
+    path = settings.home / FILE
+    settings.home.mkdir(parents=True, exist_ok=True)
+    if _read(path) == dict(settings.values) and path.stat().st_mode & 0o777 == 0o600:
+        return
+    head = "# Written by `make up`: addresses and generated passwords of this platform. Keep it with its folder.\n"
+    write_private(path, head + "".join(f"{name}={value}\n" for name, value in settings.values.items()))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    scratch.replace(path)
+
+
+def _read(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def _port(name: str, value: str) -> str:
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise PlatformError(f"{name}={value} is not a port: set a number from 1 to 65535")
+    return str(int(value))

@@ -1,0 +1,165 @@
+"""The command line: `nightfold validate|lookup|versions|rollback|release|report`.
+
+Exit 0 only on success; 2 for wrong use; 1 otherwise, with one line on stderr that names the file, field or key and the mend.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from nightfold import pipeline as pipelines
+from nightfold.errors import NightfoldError, NotCommitted
+from nightfold.lake import Lake
+from nightfold.store import Store, Version, open_store
+from nightfold.store.lists import lookup, lookup_all
+
+REPORTS = {"data": "profile", "evaluation": "evaluation"}
+"""What people look at → the dataset that holds it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is _lookup and bool(arguments.keys) == arguments.all:
+        parser.error("lookup: give keys, or --all")
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except NightfoldError as error:
+        print(f"nightfold: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of our output went away (`| head`): not a fault
+        sys.stderr.close()
+        return 1
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    pipeline = pipelines.load(arguments.file)
+    facts = {"file": arguments.file, "pipeline": pipeline.pipeline, "task": pipeline.task, "sources": list(pipeline.sources)}
+    _show(arguments, {"valid": True, **facts}, f"{arguments.file}: valid: {pipeline.task} from {', '.join(pipeline.sources)}")
+    return 0
+
+
+def _lookup(arguments: argparse.Namespace) -> int:
+    store = _store(arguments.pipeline)
+    if arguments.all:
+        for answer in lookup_all(store, arguments.pipeline, n=arguments.n, version=arguments.version):
+            print(json.dumps(answer, ensure_ascii=False))
+        return 0
+    answers = lookup(store, arguments.pipeline, arguments.keys, n=arguments.n, version=arguments.version)
+    for answer in answers:
+        _show(arguments, answer, _list(answer))
+    return 0
+
+
+def _list(answer: dict[str, Any]) -> str:
+    fallback = " · no list of its own: the fallback" if answer["source"] == "fallback" else ""
+    head = f"{answer['pipeline']} {answer['key']} · night {answer['night']} · version {answer['version']}{fallback}"
+    width = max((len(item["id"]) for item in answer["items"]), default=0)
+    rows = [f"{n:3}. {item['id']:<{width}}  {item['score']:9.4f}  {item['why']}" for n, item in enumerate(answer["items"], 1)]
+    return "\n".join([head, *(rows or ["     (empty list)"])])
+
+
+def _versions(arguments: argparse.Namespace) -> int:
+    store = _store(arguments.pipeline)
+    kept, hold = store.versions(arguments.pipeline), store.held(arguments.pipeline)
+    facts = {"pipeline": arguments.pipeline, "held": hold, "versions": [_version_facts(version) for version in kept]}
+    lines = [f"{'version':<24} {'night':<11} {'state':<9} {'lists':>9}  published at"]
+    lines += [f"{m.version:<24} {m.night:<11} {v.state:<9} {m.keys:>9,}  {m.published_at}" for v in kept for m in (v.manifest,)]
+    if not kept:
+        lines = [f"{arguments.pipeline}: no version is published yet"]
+    if hold is not None:
+        lines.append(f"promotions are held ({hold}): `nightfold release {arguments.pipeline}` lets them go on")
+    _show(arguments, facts, "\n".join(lines))
+    return 0
+
+
+def _version_facts(version: Version) -> dict[str, Any]:
+    return {"state": version.state, **version.manifest.model_dump(mode="json", exclude={"pipeline"})}
+
+
+def _rollback(arguments: argparse.Namespace) -> int:
+    left, now = _store(arguments.pipeline).rollback(arguments.pipeline, to=arguments.to)
+    facts = {"pipeline": arguments.pipeline, "from": left, "to": now, "held": True}
+    text = f"{arguments.pipeline}: {now} is live, {left} is marked bad; promotions are held until `nightfold release {arguments.pipeline}`"
+    _show(arguments, facts, text)
+    return 0
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    released = _store(arguments.pipeline).release(arguments.pipeline)
+    text = f"{arguments.pipeline}: promotions go on" if released else f"{arguments.pipeline}: promotions were not held"
+    _show(arguments, {"pipeline": arguments.pipeline, "released": released}, text)
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    pipelines.named(arguments.pipeline)
+    lake = Lake(arguments.pipeline)
+    found: dict[str, Any] = {}
+    for name, dataset in REPORTS.items():
+        nights = lake.nights(dataset)
+        night = arguments.ds or (nights[-1] if nights else None)
+        manifest = lake.find(dataset, night) if night else None
+        if manifest is not None:
+            found[name] = {
+                "night": night,
+                "page": lake.local_path(manifest.facts["report"]),
+                "figures": lake.local_path(manifest.facts["json"]),
+            }
+    if not found:
+        night = f" for night {arguments.ds}" if arguments.ds else ""
+        raise NotCommitted(f"{arguments.pipeline}: there are no reports{night}: run a night first")
+    _show(
+        arguments,
+        {"pipeline": arguments.pipeline, **found},
+        "\n".join(f"{name:<11} {f['night']}  {f['page']}" for name, f in found.items()),
+    )
+    return 0
+
+
+def _store(pipeline: str) -> Store:
+    return open_store(pipelines.named(pipeline).publish.connection)
+
+
+def _show(arguments: argparse.Namespace, facts: dict[str, Any], text: str) -> None:
+    print(json.dumps(facts, ensure_ascii=False) if arguments.json else text)
+
+
+def _length(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="nightfold", description="Look at pipelines and at what they publish.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help_, description=help_)
+        sub.add_argument("--json", action="store_true", help="answer in JSON")
+        sub.set_defaults(command=run)
+        if name != "validate":
+            sub.add_argument("pipeline", metavar="PIPELINE")
+        return sub
+
+    command("validate", _validate, "Check a pipeline file.").add_argument("file", metavar="FILE")
+    found = command("lookup", _lookup, "The lists of some keys, as a reader gets them.")
+    found.add_argument("keys", metavar="KEY", nargs="*")
+    found.add_argument("-n", type=_length, default=None, metavar="N", help="only the first N items")
+    found.add_argument("--all", action="store_true", help="every key, as JSON lines")
+    found.add_argument("--version", default=None, metavar="V", help="another version than live")
+    command("versions", _versions, "The versions that are kept, and which is live.")
+    back = command("rollback", _rollback, "Go back to an older promoted version; promotions wait until released.")
+    back.add_argument("--to", default=None, metavar="VERSION", help="which one; without it, the one before")
+    command("release", _release, "Let promotions go on after a rollback.")
+    command("report", _report, "Where the data report and the evaluation are.").add_argument("--ds", default=None, metavar="NIGHT")
+
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

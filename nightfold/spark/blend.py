@@ -1,0 +1,150 @@
+"""The fitted blend: personal history + ALS + popularity, as Parquet beside Spark's metadata.
+
+The parts, each a folder:
+    history        user int, taken array<struct<item int, weight double (decayed baskets), times int, last_day int>> by item
+    popularity     item int, baskets double: in the recent window, of every known item that may be listed
+    user_factors, item_factors   id int, factors array<float>; absent when alsWeight was 0
+    users          user int, id string           } the index that it was trained with
+    items          item int, id string, available boolean, ...  }
+"""
+
+from typing import Any
+
+from nightfold.spark import topn
+
+from pyspark.ml import Model
+from pyspark.ml.param import Param, Params, TypeConverters
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+PARTS = ("history", "popularity", "users", "items", "user_factors", "item_factors")
+
+
+class BlendParams(Params):
+    """What both the estimator and its model know. Weights are on the scale of one basket bought on the last day."""
+
+    historyWeight = Param(Params._dummy(), "historyWeight", "weight of a decayed basket", TypeConverters.toFloat)
+    alsWeight = Param(Params._dummy(), "alsWeight", "weight of the ALS score, about 0..1", TypeConverters.toFloat)
+    popularityWeight = Param(Params._dummy(), "popularityWeight", "weight of the most popular item", TypeConverters.toFloat)
+    k = Param(Params._dummy(), "k", "length of the lists that transform() makes", TypeConverters.toInt)
+    excludeSeen = Param(Params._dummy(), "excludeSeen", "list only what the user never had", TypeConverters.toBoolean)
+    userCol = Param(Params._dummy(), "userCol", "user index, int", TypeConverters.toString)
+    itemCol = Param(Params._dummy(), "itemCol", "item index, int", TypeConverters.toString)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._setDefault(historyWeight=1.0, alsWeight=1.0, popularityWeight=0.1, k=10, excludeSeen=False)
+        self._setDefault(userCol="user", itemCol="item")
+
+
+class BlendModel(Model, BlendParams, MLReadable["BlendModel"], MLWritable):
+    """Lists for users. Holds the places of its parts, never their content."""
+
+    def __init__(self, *, parts: dict[str, str], cutoff: int) -> None:
+        """:param cutoff: the last day that it learned from, in days since 1970-01-01."""
+        super().__init__()
+        self.parts = parts
+        self.cutoff = cutoff
+
+    def part(self, name: str) -> DataFrame:
+        """One of PARTS."""
+        return SparkSession.active().read.parquet(self.parts[name])
+
+    def recommend(self, users: DataFrame, n: int, exclude_seen: bool | None = None) -> DataFrame:
+        """`user int, items array<struct<item int, score double, times int, last_day int>>`, best first, one row per user.
+
+        At most n items: fewer when the catalogue has no more for him. `times` is how often he bought it (0: never) and
+        `last_day` when (NULL: never). A user without history gets the fallback list.
+
+        :param users: column `user`
+        :param exclude_seen: None: as the Param says
+        """
+        if n < 1:
+            raise ValueError(f"n is {n}: ask for one item at least")
+        blend = topn.Blend(
+            history_weight=self.getOrDefault(self.historyWeight),
+            als_weight=self.getOrDefault(self.alsWeight) if "item_factors" in self.parts else 0.0,
+            popularity_weight=self.getOrDefault(self.popularityWeight),
+            n=n,
+            exclude_seen=self.getOrDefault(self.excludeSeen) if exclude_seen is None else exclude_seen,
+            popularity=_uri(self.parts["popularity"]),
+            item_factors=_uri(self.parts["item_factors"]) if "item_factors" in self.parts else None,
+        )
+
+        def lists(batches: Any) -> Any:
+            return topn.top_n(batches, blend)
+
+        asked = users.select(F.col("user").cast("int")).distinct().join(self.part("history"), "user", "left")
+        if "user_factors" in self.parts:
+            asked = asked.join(self.part("user_factors").withColumnRenamed("id", "user"), "user", "left")
+        else:
+            asked = asked.withColumn("factors", F.lit(None).cast("array<float>"))
+        cores = SparkSession.active().sparkContext.defaultParallelism
+        return asked.select("user", "taken", "factors").repartition(cores, "user").mapInArrow(lists, topn.SCHEMA)
+
+    def fallback(self, n: int) -> DataFrame:
+        """`item int, score double` (1 = the most popular), best first: for somebody whom the model does not know."""
+        popularity = self.part("popularity")
+        most = popularity.agg(F.max("baskets").alias("most"))
+        score = F.when(F.col("most") > 0, F.col("baskets") / F.col("most")).otherwise(0.0)
+        return popularity.crossJoin(most).select("item", score.alias("score")).orderBy(F.desc("score"), "item").limit(n)
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        """`user int, items array<int>` (the best k of the whole catalogue), `relevant array<int>`, one row per user.
+
+        :param dataset: interactions of later days. Relevant is what the user took of the items that may be listed;
+            with excludeSeen, less what he had before
+        """
+        user, item = F.col(self.getOrDefault(self.userCol)), F.col(self.getOrDefault(self.itemCol))
+        may_be_listed = self.part("items").where("available").select("item", F.col("item").alias("_listed"))
+        taken = dataset.select(user.cast("int").alias("user"), item.cast("int").alias("item")).distinct()
+        wanted = (
+            taken.join(may_be_listed, "item", "left").groupBy("user").agg(F.sort_array(F.collect_set("_listed")).alias("relevant"))
+        )
+        if self.getOrDefault(self.excludeSeen):
+            had = self.part("history").select("user", F.col("taken.item").alias("_had"))
+            new = F.array_except("relevant", F.coalesce("_had", F.array().cast("array<int>")))
+            wanted = wanted.join(had, "user", "left").select("user", new.alias("relevant"))
+        lists = self.recommend(wanted, self.getOrDefault(self.k)).select("user", F.col("items.item").alias("items"))
+        return wanted.join(lists, "user").select("user", "items", "relevant")
+
+    def write(self) -> MLWriter:
+        """Metadata and all parts, copied: the saved model needs nothing else."""
+        return _Writer(self)
+
+    @classmethod
+    def read(cls) -> "MLReader[BlendModel]":
+        """Reads what `write` wrote."""
+        return _Reader()
+
+
+class _Writer(MLWriter):
+    def __init__(self, instance: BlendModel) -> None:
+        super().__init__()
+        self.instance = instance
+
+    def saveImpl(self, path: str) -> None:
+        """Called by `save`, which sees to overwriting."""
+        extra = {"parts": sorted(self.instance.parts), "cutoff": self.instance.cutoff}
+        DefaultParamsWriter.saveMetadata(self.instance, path, self.sparkSession, extraMetadata=extra)
+        for name in self.instance.parts:
+            self.instance.part(name).write.parquet(f"{path}/{name}")
+
+
+class _Reader(MLReader[BlendModel]):
+    def load(self, path: str) -> BlendModel:
+        """The model with its parts where they lie."""
+        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        parts = {name: f"{path}/{name}" for name in metadata["parts"]}
+        model = BlendModel(parts=parts, cutoff=metadata["cutoff"])
+        model._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(model, metadata)
+        return model
+
+
+def _uri(path: str) -> str:
+    """A folder's URI for pyarrow, from what Spark takes: without a scheme it is on the local disk."""
+    if "://" in path:
+        return path
+    return "file://" + path.removeprefix("file:")

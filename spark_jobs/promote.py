@@ -1,0 +1,20 @@
+"""promote: flip the pointer to the night's version: readers get it from now on.
+
+Reads   version            which version `publish` staged for the night
+Writes  the store          one pointer, after all checks; versions beyond the last `publish.keep` are deleted
+Raises  PromotionRefused   live stays where it is
+
+Starts no Spark session: the Airflow task `promote` calls the same function without spark-submit.
+"""
+
+from nightfold.promotion import promote
+from nightfold.spark.job import Job, run_plain
+
+
+def main(job: Job) -> str:
+    publishing = job.pipeline.publish
+    return promote(job.pipeline.pipeline, job.ds, keep=publishing.keep, connection=publishing.connection)
+
+
+if __name__ == "__main__":
+    run_plain("promote", main)

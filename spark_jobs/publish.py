@@ -1,0 +1,138 @@
+"""publish: scores -> a new version, staged whole in the key-value store and read back; readers do not see it yet.
+
+Reads   scores, evaluation
+Writes  the store         every list, under a key of this attempt; then the version's manifest
+        version           which version the night has, for promote
+Raises  IncompleteVersion when the store does not hold what it was given: nothing is sealed, live stays
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+
+from nightfold import schemas, settings
+from nightfold.errors import IncompleteVersion
+from nightfold.fingerprint import digest
+from nightfold.lake import Manifest
+from nightfold.spark import tables
+from nightfold.spark.job import Job, Outcome, run
+from nightfold.stages import BY_NAME, inputs_fingerprint
+from nightfold.store import Store, VersionManifest, store_at
+from nightfold.store.lists import checksum, encode, record_digest
+
+import pyarrow as pa
+from pyspark.sql import DataFrame, SparkSession
+
+SAMPLE = 20  # one record in so many is read back and compared; all are counted
+Records = dict[str, bytes]
+
+
+def in_batches(lists: DataFrame, work: Callable[[Records], tuple[int, int]], *, batch: int) -> tuple[int, int]:
+    """Run `work` in the executors on batches of encoded records; returns the sums of its two numbers.
+
+    A row per Arrow batch comes to the driver, never a list.
+    """
+
+    def partition(arrow: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for part in arrow:
+            for start in range(0, part.num_rows, batch):
+                rows = part.slice(start, batch).to_pylist()
+                one, two = work({row["key"]: encode((i["id"], i["score"], i["why"]) for i in row["items"]) for row in rows})
+                yield pa.RecordBatch.from_pydict({"one": [str(one)], "two": [str(two)]})
+
+    sums = lists.mapInArrow(partition, "one string, two string").collect()
+    return sum(int(row["one"]) for row in sums), sum(int(row["two"]) for row in sums)
+
+
+def digests(records: Records) -> tuple[int, int]:
+    """How many records, and the sum of their hashes."""
+    return len(records), sum(record_digest(key, record) for key, record in records.items())
+
+
+def stage(store_uri: str, *, pipeline: str, version: str, attempt: str) -> Callable[[Records], tuple[int, int]]:
+    """Write a batch."""
+
+    def work(records: Records) -> tuple[int, int]:
+        store_at(store_uri).write(pipeline, version, attempt, records)
+        return digests(records)
+
+    return work
+
+
+def inspect(store_uri: str, *, pipeline: str, version: str, attempt: str) -> Callable[[Records], tuple[int, int]]:
+    """Count a batch in the store, and compare a sample byte by byte; returns how many are there, how many differ."""
+
+    def work(records: Records) -> tuple[int, int]:
+        store = store_at(store_uri)
+        sample = [key for key, record in records.items() if record_digest(key, record) % SAMPLE == 0]
+        kept = store.read(pipeline, version, attempt, sample)
+        there = store.count(pipeline, version, attempt, list(records))
+        return there, sum(record != records[key] for key, record in zip(sample, kept, strict=True))
+
+    return work
+
+
+def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, store: Store, uri: str) -> VersionManifest:
+    """Stage and seal the night's version, or find it sealed before."""
+    name, size = job.pipeline.pipeline, job.pipeline.publish.batch
+    keys, total = in_batches(lists, digests, batch=size)
+    content = checksum([total, record_digest("", fallback)])
+    version = f"{job.ds.replace('-', '')}-{digest(scores.fingerprint, content)[:12]}"
+    if (found := store.find(name, version)) is not None:
+        return found.manifest
+    place = {"pipeline": name, "version": version, "attempt": job.attempt}
+    server = store.server_id()
+    written, _ = in_batches(lists, stage(uri, **place), batch=size)
+    store.write_fallback(name, version, job.attempt, fallback)
+    there, wrong = in_batches(lists, inspect(uri, **place), batch=size)
+    if (written, there, wrong) != (keys, keys, 0) or store.fallback(name, version, job.attempt) != fallback:
+        raise IncompleteVersion(
+            f"{name}, night {job.ds}: of {keys} lists {written} were written, {there} are in the store, {wrong} of the sample differ: "
+            "nothing is sealed, live stays; is the store full or restarting? Run the task again"
+        )
+    if store.server_id() != server:
+        raise IncompleteVersion(
+            f"{name}, night {job.ds}: the store restarted meanwhile: nothing is sealed, live stays; run the task again"
+        )
+    manifest = VersionManifest(
+        **place,
+        night=job.ds,
+        published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        keys=keys,
+        checksum=content,
+        model=job.lake.get("model", job.ds).fingerprint,
+        facts={"scores": scores.fingerprint, "top_n": job.pipeline.recommend.top_n},
+        metrics=job.lake.get("evaluation", job.ds).facts["metrics"],
+    )
+    return store.seal(manifest)
+
+
+def planned(job: Job) -> str:
+    """What the stages before give; something that was never committed when the store has lost the version since."""
+    before = job.lake.find("version", job.ds)
+    if before is not None:
+        store = store_at(settings.connection_uri(job.pipeline.publish.connection))
+        if store.find(job.pipeline.pipeline, before.facts["version"]) is None:
+            return f"gone from the store, again in {job.attempt}"
+    return inputs_fingerprint(BY_NAME["publish"], pipeline=job.pipeline, ds=job.ds, lake=job.lake)
+
+
+def main(spark: SparkSession, job: Job) -> Outcome:
+    uri = settings.connection_uri(job.pipeline.publish.connection)
+    scores = job.lake.get("scores", job.ds)
+    lists, fallback = (
+        tables.read(spark, schemas.SCORES, [job.lake.spark_path(f"{scores.data}/{part}")], what=f"scores/{part}")
+        for part in ("lists", "fallback")
+    )
+    rows = fallback.collect()  # one row
+    unknown = encode((i["id"], i["score"], i["why"]) for i in rows[0]["items"])
+    version = publish(job, lists, unknown, scores, store=store_at(uri), uri=uri)
+    return Outcome(
+        summary=f"version {version.version} staged and verified: {version.keys:,} lists, checksum {version.checksum}",
+        rows=version.keys,
+        facts={"version": version.version, "keys": version.keys, "checksum": version.checksum},
+        fingerprint=inputs_fingerprint(job.stage, pipeline=job.pipeline, ds=job.ds, lake=job.lake),
+    )
+
+
+if __name__ == "__main__":
+    run("publish", main, fingerprint=planned)
