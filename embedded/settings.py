@@ -34,11 +34,10 @@ PASSWORDS = (
     "NIGHTFOLD_SHOP_ADMIN_PASSWORD",
     "NIGHTFOLD_SHOP_PASSWORD",
     "NIGHTFOLD_VALKEY_PASSWORD",
-    "NIGHTFOLD_AIRFLOW_JWT_SECRET",
-    "NIGHTFOLD_AIRFLOW_API_SECRET",
-    "NIGHTFOLD_MLFLOW_SECRET",
 )
-PASSWORD_BYTES = 48  # 64 characters: what HS512, which signs Airflow's tokens, asks for
+SIGNING_KEYS = ("NIGHTFOLD_AIRFLOW_JWT_SECRET", "NIGHTFOLD_AIRFLOW_API_SECRET", "NIGHTFOLD_MLFLOW_SECRET")
+PASSWORD_BYTES = 18  # 144 bits in 24 characters
+KEY_BYTES = 48  # 64 characters: what HS512, which signs Airflow's tokens, asks for
 FERNET_KEY = "NIGHTFOLD_AIRFLOW_FERNET_KEY"
 CHOICES = {
     "NIGHTFOLD_SPARK_SLOTS": "1",  # Spark jobs at once: the pool `spark` in Airflow
@@ -68,8 +67,8 @@ class Settings:
 
         The servers' own secrets (administrators, signing keys) are not in it.
         """
-        own = {name: value for name, value in self.values.items() if name not in PASSWORDS and name != FERNET_KEY}
-        own["MLFLOW_TRACKING_PASSWORD"] = self.values["MLFLOW_TRACKING_PASSWORD"]
+        kept_back = {*PASSWORDS, *SIGNING_KEYS, FERNET_KEY} - {"MLFLOW_TRACKING_PASSWORD"}
+        own = {name: value for name, value in self.values.items() if name not in kept_back}
         bin_dir = Path(sys.prefix) / "bin"
         return {
             **self.environ,
@@ -97,8 +96,9 @@ def load(*, home: Path | None = None, environ: Mapping[str, str] | None = None) 
         values[name] = _port(name, environ.get(name) or kept.get(name) or str(port))
     if len({values[name] for name in PORTS}) < len(PORTS):
         raise PlatformError("two servers have one port: " + ", ".join(f"{name}={values[name]}" for name in PORTS))
-    for name in PASSWORDS:
-        values[name] = environ.get(name) or kept.get(name) or secrets.token_urlsafe(PASSWORD_BYTES)
+    for names, length in ((PASSWORDS, PASSWORD_BYTES), (SIGNING_KEYS, KEY_BYTES)):
+        for name in names:
+            values[name] = environ.get(name) or kept.get(name) or secrets.token_urlsafe(length)
     values[FERNET_KEY] = environ.get(FERNET_KEY) or kept.get(FERNET_KEY) or base64.urlsafe_b64encode(os.urandom(32)).decode()
     folders = {
         "NIGHTFOLD_LAKE": f"file://{home / 'lake'}",

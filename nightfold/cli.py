@@ -5,9 +5,10 @@ Exit 0 only on success; 2 for wrong use; 1 otherwise, with one line on stderr th
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from nightfold import pipeline as pipelines
 from nightfold.errors import NightfoldError, NotCommitted
@@ -20,18 +21,17 @@ REPORTS = {"data": "profile", "evaluation": "evaluation"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = _parser()
-    arguments = parser.parse_args(argv)
-    if arguments.command is _lookup and bool(arguments.keys) == arguments.all:
-        parser.error("lookup: give keys, or --all")
+    arguments = _arguments(argv)
     command: Callable[[argparse.Namespace], int] = arguments.command
     try:
-        return command(arguments)
+        code = command(arguments)
+        sys.stdout.flush()
+        return code
     except NightfoldError as error:
         print(f"nightfold: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # the reader of our output went away (`| head`): not a fault
-        sys.stderr.close()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at its end
         return 1
 
 
@@ -129,18 +129,44 @@ def _show(arguments: argparse.Namespace, facts: dict[str, Any], text: str) -> No
 
 
 def _length(text: str) -> int:
-    if (value := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
+    return int(text)
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parsed and checked; keys may stand on both sides of an option, which argparse alone refuses."""
+    parser = _parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if arguments.command is _lookup and not any(word.startswith("-") for word in rest):
+        arguments.keys += rest
+        rest = []
+    if rest:
+        parser.error(f"{rest[0]!r} is not understood")
+    if arguments.command is _lookup:
+        if bool(arguments.keys) == arguments.all:
+            parser.error("lookup: give keys, or --all")
+        odd = [key for key in arguments.keys if key.encode("utf-8", "replace").decode() != key]
+        if odd:
+            parser.error(f"lookup: key {odd[0]!r} is not UTF-8: give it in UTF-8")
+    return arguments
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="nightfold", description="Look at pipelines and at what they publish.")
+    parser = _Parser(prog="nightfold", description="Look at pipelines and at what they publish.")
+    parser.add_argument("--json", action="store_true", help="answer in JSON")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help_, description=help_)
-        sub.add_argument("--json", action="store_true", help="answer in JSON")
+        sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON")
         sub.set_defaults(command=run)
         if name != "validate":
             sub.add_argument("pipeline", metavar="PIPELINE")

@@ -26,7 +26,7 @@ def _platform_env(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
-    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
 
 def setting(name: str, default: str | None = None) -> str | None:
@@ -56,15 +56,20 @@ def connection_uri(conn_id: str) -> str:
 
     Jobs get it through their environment, so that no secret is ever an argument.
 
-    Raises BadPipeline when the connection is not defined.
+    Raises BadPipeline when the connection is not defined, or is neither.
     """
     name = f"AIRFLOW_CONN_{conn_id.upper()}"
     value = setting(name)
     if not value:
-        raise BadPipeline(f"connection {conn_id!r} is not defined: run `make up` on a laptop; elsewhere set {name}, or add it in Airflow")
+        raise BadPipeline(
+            f"connection {conn_id!r} is not defined: run `make up` on a laptop; elsewhere set {name}, or add it in Airflow"
+        )
     if not value.lstrip().startswith("{"):
         return value
-    fields = json.loads(value)
+    try:
+        fields = json.loads(value)
+    except json.JSONDecodeError as error:
+        raise BadPipeline(f"connection {conn_id!r}: {name} is neither a URI nor JSON ({error}): mend it") from error
     login = quote(fields.get("login") or "", safe="")
     password = quote(fields.get("password") or "", safe="")
     extra = fields.get("extra") or {}

@@ -1,13 +1,16 @@
 """The operators of the night. Thin: what they do lives in `spark_jobs/` and `nightfold/`."""
 
+import json
 from collections.abc import Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from nightfold.errors import NightfoldError, OlderNight, Permanent, PromotionHeld
 from nightfold.promotion import promote
 
+from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import BaseHook, BaseOperator, Context
+from airflow.sdk import BaseHook, BaseOperator, Connection, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 
 
@@ -20,13 +23,7 @@ def night_of(dag_run: Any, params: Any, timezone: str) -> str:
         return str(params["ds"])
     if str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "manual" or dag_run.data_interval_start is None:
         raise AirflowFailException("nightfold: a manual run must say its night: trigger again with 'Night' filled in, YYYY-MM-DD")
-    return dag_run.data_interval_start.astimezone(_zone(timezone)).strftime("%Y-%m-%d")
-
-
-def _zone(name: str) -> Any:
-    from zoneinfo import ZoneInfo
-
-    return ZoneInfo(name)
+    return dag_run.data_interval_start.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%d")
 
 
 class StageOperator(SparkSubmitOperator):
@@ -43,8 +40,6 @@ class StageOperator(SparkSubmitOperator):
         self.connections = list(connections)
 
     def execute(self, context: Context) -> None:
-        resolved = {f"AIRFLOW_CONN_{name.upper()}": BaseHook.get_connection(name).get_uri() for name in self.connections}
-        self.env_vars = {**(self.env_vars or {}), **resolved}
         try:
             super().execute(context)
         except AirflowException as error:
@@ -54,6 +49,20 @@ class StageOperator(SparkSubmitOperator):
                     f"nightfold: {self.task_id} failed for good, a retry would see the same facts: see the line above"
                 ) from error
             raise
+
+    def _get_hook(self) -> SparkSubmitHook:
+        """With the connections in spark-submit's own environment: of `env_vars`, YARN and Kubernetes would make arguments."""
+        hook = super()._get_hook()
+        hook._env = {f"AIRFLOW_CONN_{name.upper()}": _value(BaseHook.get_connection(name)) for name in self.connections}
+        return hook
+
+
+def _value(connection: Connection) -> str:
+    """As `AIRFLOW_CONN_...` holds it: a URI; JSON for JDBC, whose `host` is an address of its own."""
+    if connection.conn_type != "jdbc":
+        return connection.get_uri()
+    fields = {"conn_type": "jdbc", "host": connection.host, "login": connection.login, "password": connection.password}
+    return json.dumps(fields)
 
 
 class PromoteOperator(BaseOperator):

@@ -13,7 +13,7 @@ class NightTimetable(CronDataIntervalTimetable):
 
     A DAG's `end_date` would do for scheduled runs, but a manual run of a later date then succeeds without any task.
 
-    :param until: the last night taken by the clock, YYYY-MM-DD, or None; runs by hand and backfills are not bound by it
+    :param until: the last night taken by the clock, YYYY-MM-DD, or None; runs by hand are not bound by it, backfills are
     """
 
     def __init__(self, cron: str, timezone: str, until: str | None = None) -> None:

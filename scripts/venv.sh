@@ -51,7 +51,7 @@ install_with_pip() {
         $VENV -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 }
 
-fingerprint() { # of all that .venv is made from; its scripts hold this folder's name, so a moved checkout is another
+fingerprint() { # of all that .venv is made from; its programs name this folder, so a moved checkout is another
     cat requirements.lock pyproject.toml scripts/venv.sh | $VENV -c '
 import hashlib, os, sys
 print(hashlib.sha256(sys.stdin.buffer.read() + f"{sys.version} {os.getcwd()}".encode()).hexdigest())'
@@ -61,8 +61,8 @@ if ! $VENV -c "$LIMIT" 2>/dev/null; then
     make_venv
 elif [ "$(fingerprint)" = "$(cat .venv/fingerprint 2>/dev/null)" ]; then
     exit 0
-elif ! $VENV -m pip --version >/dev/null 2>&1; then
-    make_venv
+elif ! grep -qF "$(pwd -P)/.venv" .venv/bin/activate || ! $VENV -m pip --version >/dev/null 2>&1; then
+    make_venv # the checkout has moved, or a set-up was cut off
 fi
 say "installing $(grep -c == requirements.lock) packages into .venv"
 if ! install_with_uv; then

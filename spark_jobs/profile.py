@@ -22,10 +22,11 @@ from nightfold.spark.job import Job, Outcome, run
 from nightfold.spark.profiling import Field
 
 from pyspark import StorageLevel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 EXAMPLES = 10  # rejected rows shown per source: enough to see what is wrong, few enough that a page holds little of anybody
+RECENT_PARTITIONS = 2  # for 29 nights' rows out of a year's
 EXAMPLE_LETTERS = 200  # of each of their values
 
 
@@ -53,7 +54,7 @@ def reasons(job: Job, name: str, delivered: Mapping[str, int], rolled: Manifest)
     return {night: m.facts["by_reason"] for night, m in manifests.items() if m.fingerprint == prints[night]}
 
 
-def edges(columns: list[Field], nights: Mapping[str, Any], overall: Mapping[str, Any]) -> dict[str, Bins]:
+def histogram_bins(columns: list[Field], nights: Mapping[str, Any], overall: Mapping[str, Any]) -> dict[str, Bins]:
     """Where the histograms' bins begin and end."""
     result = {}
     for field in columns:
@@ -61,22 +62,25 @@ def edges(columns: list[Field], nights: Mapping[str, Any], overall: Mapping[str,
             continue
         whole = figures.pooled_column(nights, field.name)
         result[field.name] = bins_for(
-            low=whole["min"], high=whole["max"], quantiles=overall[field.name]["quantiles"], whole=field.type == "integer"
+            low=whole["min"], high=whole["max"], quantiles=overall[field.name]["quantiles"], step=profiling.step(field)
         )
     return result
 
 
-def measured(frame: DataFrame, source: FileSource | TableSource, columns: list[Field], *, ds: str, counted: list[str]) -> dict[str, Any]:
+def measured(
+    frame: DataFrame, source: FileSource | TableSource, columns: list[Field], *, ds: str, counted: list[str]
+) -> dict[str, Any]:
     """All figures of one source's prepared rows, by the names that `Found` gives them."""
     since = drift.since(ds)
     names = {f.key: f.name for f in columns}
-    nights = profiling.by_night(frame, columns, counted=counted)
-    overall = profiling.overall(frame, columns, ds=ds, since=since)
-    bins = edges(columns, nights, overall)
+    nights = profiling.by_night(frame, columns)
+    overall = profiling.overall(frame, columns)
+    bins = histogram_bins(columns, nights, overall)
     values = profiling.counted_values(frame, columns, ds=ds, since=since).persist(StorageLevel.MEMORY_AND_DISK)
     top = profiling.top(values, by="rows")
     found = {
         "nights": nights,
+        "distinct": profiling.distinct_by_night(frame, columns, counted=counted),
         "overall": overall,
         "bins": bins,
         "histograms": profiling.histograms(frame, columns, bins),
@@ -84,19 +88,24 @@ def measured(frame: DataFrame, source: FileSource | TableSource, columns: list[F
         "tails": {names[key]: tail for key, tail in profiling.tails(values).items()},
         "week_hours": profiling.week_hours(values) if profiling.WEEK_HOUR in frame.columns else None,
         "correlations": profiling.correlations(frame, columns),
-        "classes": {},
-        "labels": {},
     }
     if source.nightly:
-        usual = {names[key]: [row["value"] for row in rows] for key, rows in profiling.top(values, by="before").items()}
-        numbers = {f.name for f in columns if f.kind == "number"}
-        steps = {name: sorted(set(o["deciles_before"])) for name, o in overall.items() if name in numbers}
-        recent = frame.where((F.col("night") >= since) & (F.col("night") <= ds))
-        found["classes"] = profiling.classes(recent, columns, values=usual, edges=steps)
-        words = {name: figures.labels(values=[v[: profiling.TOP_LETTERS] for v in seen]) for name, seen in usual.items()}
-        found["labels"] = words | {name: figures.labels(edges=reached) for name, reached in steps.items()}
+        recent = frame.where((F.col("night") >= since) & (F.col("night") <= ds)).coalesce(RECENT_PARTITIONS)
+        found |= changes(recent, columns, usual=profiling.top(values, by="before"), ds=ds)
     values.unpersist()
     return found
+
+
+def changes(recent: DataFrame, columns: list[Field], *, usual: Mapping[str, list[Row]], ds: str) -> dict[str, Any]:
+    """What tonight is held against: the medians, and the classes of a PSI in tonight's and the 28 nights' rows."""
+    medians = profiling.medians(recent, columns, ds=ds)
+    names = {f.key: f.name for f in columns}
+    values = {names[key]: [row["value"] for row in rows] for key, rows in usual.items()}
+    shown = {names[key]: [row["label"] for row in rows] for key, rows in usual.items()}
+    edges = {name: sorted(set(found["deciles_before"])) for name, found in medians.items()}
+    labels = {name: figures.labels(values=found) for name, found in shown.items()}
+    labels |= {name: figures.labels(edges=found) for name, found in edges.items()}
+    return {"medians": medians, "classes": profiling.classes(recent, columns, values=values, edges=edges), "labels": labels}
 
 
 def look(spark: SparkSession, job: Job, name: str, rolled: Manifest) -> Found:

@@ -54,27 +54,40 @@ def json_schema() -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML without two traps: a key given twice is an error, and yes/no/on/off stay strings."""
+    """YAML without three traps: a key given twice is an error; yes/no/on/off stay strings, and so do dates, possible or not."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the field {key!r} is given twice", node.start_mark)
+        for i, key in enumerate(keys):
+            if key in keys[:i]:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the field {key!r} is given twice", node.value[i][0].start_mark
+                )
         return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
-    letter: [(tag, regexp) for tag, regexp in resolvers if not (tag.endswith(":bool") and letter in "yYnNoO")]
+    letter: [
+        (tag, regexp)
+        for tag, regexp in resolvers
+        if not tag.endswith(":timestamp") and not (tag.endswith(":bool") and letter in "yYnNoO")
+    ]
     for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
 
 
 def _explain(error: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part not in ("csv", "jsonl", "parquet", "table")) or "the file"
+    location = error["loc"]
+    if location[0:1] == ("sources",):  # after a source's name stands its format: no field of the file
+        location = location[:2] + location[3:]
+    where = ".".join(str(part) for part in location) or "the file"
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(error["loc"][-1]), _fields_at(error["loc"][:-1]), n=1)
         return f"{where}: unknown field" + (f"; did you mean {near[0]!r}?" if near else "; remove it")
+    if error["type"].startswith("union_tag_"):
+        return f"{where}.format: must be one of csv, jsonl, parquet, table"
+    if error["type"] == "string_type":
+        return f"{where}: must be a string, got {error['input']!r}: put it in quotes"
     if error["type"] == "missing":
         return f"{where}: missing; add it"
     if error["type"] == "value_error":

@@ -83,7 +83,7 @@ class Grid(Part):
     def points(self) -> int:
         product = 1
         for values in (self.factors, self.regularization, self.alpha, self.half_life_days, self.als_weight):
-            product *= len(values)
+            product *= len(set(values))
         return product
 
 
@@ -130,9 +130,15 @@ class Schedule(Part):
     @field_validator("cron")
     @classmethod
     def _cron_is_valid(cls, value: str | None) -> str | None:
-        if value is not None and not croniter.is_valid(value):
+        if value is not None and not (croniter.is_valid(value) and len(value.split()) == 5):
             raise ValueError("is not a cron expression of five fields, such as '30 2 * * *'")
         return value
+
+    @model_validator(mode="after")
+    def _it_ends_after_it_starts(self) -> "Schedule":
+        if self.until is not None and self.until < self.start:
+            raise ValueError(f"until {self.until} is before start {self.start}")
+        return self
 
 
 class Resources(Part):
@@ -175,7 +181,7 @@ class Pipeline(Part):
     def _zone_exists(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # OSError: a part of the world, such as Europe
             raise ValueError("is not a time zone, such as Europe/Berlin or UTC") from error
         return value
 

@@ -14,10 +14,12 @@ FAR = 3.0  # standard deviations of the nights before: 1 night in 370 if they we
 LEAST_SHIFT = 0.1  # standard deviations of rows; Cohen (1988) calls 0.2 small
 LEAST_SHARE = 0.005  # change of a share of rows that is worth a sentence
 SHIFTED, UNSTABLE = 0.25, 0.1  # PSI, Siddiqi (2006)
-BEYOND = 1.2  # times the highest PSI of the nights before: trends (week numbers) reach 1.0 every night
+BEYOND = 1.2  # times the highest PSI of the nights before: a week number, which only rises, comes near it every night
 HALF, DOUBLE = 0.5, 2.0  # of the same weekday's median rows
 FEW_VALUES = 1000  # distinct values up to which a value never seen before is news; ids always bring new ones
-FAR_OUT = 100.0  # times the 99th percentile: fuel in thousandths is 89,638 where 99% of purchases are below 10
+FAR_OUT = (
+    100.0  # times the 99th percentile: the grocer's fuel, in thousandths, reaches 89,638 where 99% of quantities are at most 10
+)
 
 _Finding = tuple[str, str | None, float, str]  # level, column, size within the level, text
 
@@ -75,8 +77,9 @@ def _content(name: str, column: Mapping[str, Any]) -> Iterator[_Finding]:
         yield "note", name, 1.0, f"{name}: the same value in every row that has one"
     p99 = column.get("quantiles", {}).get("p99")
     if column["kind"] == "number" and p99 and p99 > 0 and column["max"] > FAR_OUT * p99:
-        text = f"{name}: the largest value, {number(column['max'])}, is {number(column['max'] / p99)} times the 99th percentile ({number(p99)})"
-        yield "note", name, column["max"] / p99, text
+        times = column["max"] / p99
+        text = f"{name}: the largest value, {number(column['max'])}, is {number(times)} times the 99th percentile ({number(p99)})"
+        yield "note", name, times, text
     if column.get("infinite"):
         yield "look", name, 10.0, f"{name}: {number(column['infinite'])} values are infinite; the figures leave them out"
 
@@ -91,8 +94,11 @@ def _drift(name: str, column: Mapping[str, Any]) -> Iterator[_Finding]:
             yield "act" if abs(share["tonight"] - share["before"]) >= 10 * LEAST_SHARE else "look", name, abs(share["z"]), text
     mean = drift.get("mean")
     if mean and mean["z"] is not None and abs(mean["z"]) >= FAR and abs(mean["shift"] or 0) >= LEAST_SHIFT:
-        text = f"{name}: mean {number(mean['tonight'])} is {_sd(mean['z'])} {before} (mean {number(mean['before'])}, {_shift(mean['shift'])})"
-        yield "look", name, abs(mean["z"]), text
+        usual = f"mean {number(mean['before'])}, shifted by {abs(mean['shift']):.2f} sd of rows"
+        yield "look", name, abs(mean["z"]), f"{name}: mean {number(mean['tonight'])} is {_sd(mean['z'])} {before} ({usual})"
+    elif mean and mean["sd"] == 0 and mean["tonight"] != mean["before"]:
+        text = f"{name}: mean {number(mean['tonight'])}; it was {number(mean['before'])} on every one of {before}"
+        yield "look", name, FAR, text
     stability = drift.get("stability")
     if stability and stability["psi"] is not None and _unstable(stability):
         moved = max(stability["classes"], key=lambda c: abs(c["tonight"] - c["before"]))
@@ -120,7 +126,3 @@ def _listed(counts: list[int]) -> str:
 
 def _sd(z: float) -> str:
     return f"{abs(z):.1f} sd {'above' if z > 0 else 'below'}"
-
-
-def _shift(shift: float | None) -> str:
-    return "rows do not vary" if shift is None else f"shifted by {abs(shift):.2f} sd of rows"

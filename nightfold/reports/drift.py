@@ -7,6 +7,7 @@ the PSI of each of those nights, so that what is always so (a shop's weekends, a
 import math
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 from nightfold.reports.measures import mean_and_sd, median, pooled, psi
@@ -117,5 +118,9 @@ def class_labels(*, values: Sequence[str] = (), edges: Sequence[str] = ()) -> di
         return {**{i + 1: value for i, value in enumerate(values)}, 0: OTHER_LABEL, -1: MISSING_LABEL}
     if not edges:
         return {-1: MISSING_LABEL}
-    steps = [f"below {edges[0]}", *(f"{low} to {high}" for low, high in zip(edges, edges[1:], strict=False)), f"{edges[-1]} or more"]
+    steps = [
+        f"below {edges[0]}",
+        *(f"{low} to {high}" for low, high in pairwise(edges)),
+        f"{edges[-1]} or more",
+    ]
     return {**dict(enumerate(steps)), -1: MISSING_LABEL}

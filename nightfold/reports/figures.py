@@ -1,25 +1,25 @@
 """The profile as one dictionary: what `profile.json` holds and the page shows.
 
-    pipeline, night, timezone, description
-    window            {"first", "last", "nights"}: the days before that the night is held against
-    attention         [{"source", "column", "level", "text"}], the gravest first (see `attention`)
-    sources           name → {
-      delivery        "nightly" or "snapshot"
-      rows            clean rows up to the night
-      first_night     of those delivered
-      missing_nights  days without a delivery that are not declared closed
-      volume          {"nights", "clean", "rejected", "duplicates", "users", "items"}: lists, a place per calendar day;
-                      None where nothing was delivered; users and items (approximate) only of the interactions
-      columns         name → {"type", "kind", "role", "rows", "missing", "missing_share", "distinct", "distinct_is_exact",
-                      "drift": {"missing", "on_night", "mean", "median_shift", "stability", "new"} (see `drift`), and of
-                      numbers and times: "min", "max", "mean", "sd", "quantiles", "histogram": {"edges", "counts", "log"};
-                      of texts: "top": [{"value", "rows", "share"}], "length": {"min", "mean", "max"}}
-                      times are text in the pipeline's zone, their sd is in days, a histogram's edges in seconds since 1970
-      correlations    {"columns", "matrix", "left_out"} (Pearson), or None
-      drift           {"since", "volume", "rejected"}
-      rejected        {"tonight", "before": reason → rows; "examples": rows as delivered}
-      activity        of the interactions, else None: {"users", "items": {"distinct", "once", "per", "lorenz"}, "week_hours"}
-    }
+pipeline, night, timezone, description
+window            {"first", "last", "nights"}: the days before that the night is held against
+attention         [{"source", "column", "level", "text"}], the gravest first (see `attention`)
+sources           name → {
+  delivery        "nightly" or "snapshot"
+  rows            clean rows up to the night
+  first_night     of those delivered
+  missing_nights  days without a delivery that are not declared closed
+  volume          {"nights", "clean", "rejected", "duplicates", "users", "items"}: lists, a place per calendar day;
+                  None where nothing was delivered; users and items (approximate) only of the interactions
+  columns         name → {"type", "kind", "role", "rows", "missing", "missing_share", "distinct", "distinct_is_exact",
+                  "drift": {"missing", "on_night", "mean", "median_shift", "stability", "new"} (see `drift`), and of
+                  numbers and times: "min", "max", "mean", "sd", "quantiles", "histogram": {"edges", "counts", "log"};
+                  of texts: "top": [{"value", "rows", "share"}], "length": {"min", "mean", "max"}}
+                  times are text in the pipeline's zone, their sd is in days, a histogram's edges in seconds since 1970
+  correlations    {"columns", "matrix", "left_out"} (Pearson), or None
+  drift           {"since", "volume", "rejected"}
+  rejected        {"tonight", "before": reason → rows; "examples": rows as delivered}
+  activity        of the interactions, else None: {"users", "items": {"distinct", "once", "per", "lorenz"}, "week_hours"}
+}
 """
 
 from collections.abc import Mapping, Sequence
@@ -46,14 +46,17 @@ class Found:
     """Night → reason (`good`, `duplicate`, or why rejected) → rows."""
     nights: Mapping[str, Mapping[str, Any]]
     """Night → rows and columns: see `profiling.by_night`."""
+    distinct: Mapping[str, Mapping[str, int]]
+    """Column → night → distinct values, of users and items."""
     overall: Mapping[str, Mapping[str, Any]]
     bins: Mapping[str, Bins]
     histograms: Mapping[str, Sequence[int]]
     top: Mapping[str, Sequence[Mapping[str, Any]]]
     tails: Mapping[str, Sequence[Mapping[str, int]]]
-    classes: Mapping[str, Mapping[str, Mapping[int, int]]]
-    labels: Mapping[str, Mapping[int, str]]
     correlations: Mapping[str, Any] | None = None
+    medians: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    classes: Mapping[str, Mapping[str, Mapping[int, int]]] = field(default_factory=dict)
+    labels: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     week_hours: Sequence[Sequence[int]] | None = None
     examples: Sequence[Mapping[str, str | None]] = field(default_factory=list)
 
@@ -130,7 +133,7 @@ def _volume(found: Found, days: Sequence[str], *, refused: Mapping[str, int], ro
     }
     for column, role in roles.items():
         if role in ("user", "item"):
-            counted = {n: of_night["columns"][column]["distinct"] for n, of_night in found.nights.items()}
+            counted = found.distinct.get(str(column), {})
             volume[f"{role}s"] = [counted.get(day, 0) if day in found.delivered else None for day in days]
     return volume
 
@@ -187,7 +190,7 @@ def _changed(source: FileSource | TableSource, name: str, night: str, found: Fou
         new = sum(group["new"] for group in found.tails.get(name, []))
         return changed | {"new": new / rows[night] if rows.get(night) and len(rows) > drift.FEWEST else None}
     changed["mean"] = drift.level(night, parts)
-    deciles, median = found.overall[name]["deciles_before"], found.overall[name]["median_tonight"]
+    deciles, median = found.medians[name]["deciles_before"], found.medians[name]["median_tonight"]
     sd = changed["mean"]["sd_of_rows"] if changed["mean"] else None
     changed["median_shift"] = (median - deciles[4]) / sd if sd and deciles and median is not None else None
     return changed

@@ -67,20 +67,22 @@ def median(values: Sequence[float]) -> float | None:
     return float(ordered[half]) if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
-def bins_for(*, low: float, high: float, quantiles: Mapping[str, float], whole: bool) -> Bins:
+def bins_for(*, low: float, high: float, quantiles: Mapping[str, float], step: float | None) -> Bins:
     """Edges that show a distribution: one bin per value of a few whole numbers, logarithmic when skewed, else of equal width.
 
-    :param whole: whether all values are whole numbers
+    :param step: what all values are multiples of (1 for whole numbers, 0.01 for cents), or None
     """
     if low == high:
         return Bins([low - 0.5, low + 0.5])
-    if whole and high - low < BINS:
+    if step == 1 and high - low < BINS:
         return Bins([low - 0.5 + i for i in range(int(high - low) + 2)])
     usual = max(quantiles["p99"] - quantiles["p50"], 0.0)
-    if low >= 0 and high - quantiles["p99"] > SKEWED * usual or (low >= 0 and usual == 0):
-        floor = 1.0 if whole else max(low, quantiles["p01"], high * 1e-6)
-        steps = BINS - 1 if low < floor else BINS
-        edges = [floor * (high / floor) ** (i / steps) for i in range(steps + 1)]
+    if (low >= 0 and high - quantiles["p99"] > SKEWED * usual) or (low >= 0 and usual == 0):
+        floor = max(low, step or max(quantiles["p01"], high * 1e-6))
+        count = BINS - 1 if low < floor else BINS
+        edges = [floor * (high / floor) ** (i / count) for i in range(count + 1)]
+        if step:
+            edges = sorted({round(edge / step) * step for edge in edges})  # a bin between two possible values would be a gap
         return Bins([0.0, *edges] if low < floor else edges, log=True)
     if low < quantiles["p01"] - SKEWED * usual or high > quantiles["p99"] + SKEWED * usual:
         low, high = quantiles["p01"], quantiles["p99"]  # what lies outside is counted in the outermost bins

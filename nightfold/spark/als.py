@@ -30,17 +30,17 @@ class AlsSettings:
     seed: int
 
 
-def write_factors(pairs: DataFrame, place: str, settings: AlsSettings) -> dict[str, str]:
+def write_factors(history: DataFrame, place: str, settings: AlsSettings) -> dict[str, str]:
     """Fit, and write `id int, factors array<float>` to `place`; returns the folders of users and of items.
 
-    :param pairs: user int, item int, weight double; one row per pair. All of it goes to ONE Python worker
-        (about 40 bytes a pair), so the caller checks its size
+    :param history: user int, taken array<struct<item, weight, times, last_day>>, one row per user. All of it goes to ONE
+        Python worker (about 40 bytes a pair), so the caller checks its size
     """
 
     def fit(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return _fit(batches, settings)
 
-    ordered = pairs.select("user", "item", "weight").repartition(1).sortWithinPartitions("user", "item")
+    ordered = history.select("user", "taken").repartition(1).sortWithinPartitions("user")
     ordered.mapInArrow(fit, SCHEMA).write.partitionBy("kind").parquet(place)
     return {"user_factors": f"{place}/kind=user", "item_factors": f"{place}/kind=item"}
 
@@ -48,11 +48,14 @@ def write_factors(pairs: DataFrame, place: str, settings: AlsSettings) -> dict[s
 def _fit(batches: Iterator[pa.RecordBatch], settings: AlsSettings) -> Iterator[pa.RecordBatch]:
     from implicit.cpu.als import AlternatingLeastSquares  # here, and not above: only this worker pays for it
 
-    table = pa.Table.from_batches(batches)
-    user_ids, rows = np.unique(table["user"].to_numpy(), return_inverse=True)
-    item_ids, columns = np.unique(table["item"].to_numpy(), return_inverse=True)
-    weights = table["weight"].to_numpy().astype(np.float32)
-    matrix = csr_matrix((weights, (rows, columns)), shape=(len(user_ids), len(item_ids)))
+    table = pa.Table.from_batches(batches).combine_chunks()
+    taken = table["taken"].combine_chunks()
+    pairs = taken.flatten()
+    user_ids = table["user"].to_numpy()
+    item_ids, columns = np.unique(pairs.field("item").to_numpy(), return_inverse=True)
+    ends = np.concatenate([[0], np.cumsum(taken.value_lengths().to_numpy())])
+    baskets = pairs.field("times").to_numpy().astype(np.float32)
+    matrix = csr_matrix((baskets, columns, ends), shape=(len(user_ids), len(item_ids)))
     with threadpool_limits(limits=1, user_api="blas"):
         model = AlternatingLeastSquares(
             factors=settings.factors,

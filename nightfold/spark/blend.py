@@ -60,6 +60,17 @@ class BlendModel(Model, BlendParams, MLReadable["BlendModel"], MLWritable):
         :param users: column `user`
         :param exclude_seen: None: as the Param says
         """
+        asked = users.select(F.col("user").cast("int")).repartition(_cores(), "user").distinct()
+        return self._lists(self._with_past(asked), n, exclude_seen)
+
+    def _with_past(self, asked: DataFrame) -> DataFrame:
+        """What top_n reads of each user. Few users stay in the partitions they come in; many are joined by a shuffle."""
+        asked = asked.join(self.part("history"), "user", "left")
+        if "user_factors" in self.parts:
+            return asked.join(self.part("user_factors").withColumnRenamed("id", "user"), "user", "left")
+        return asked.withColumn("factors", F.lit(None).cast("array<float>"))
+
+    def _lists(self, asked: DataFrame, n: int, exclude_seen: bool | None = None) -> DataFrame:
         if n < 1:
             raise ValueError(f"n is {n}: ask for one item at least")
         blend = topn.Blend(
@@ -75,13 +86,8 @@ class BlendModel(Model, BlendParams, MLReadable["BlendModel"], MLWritable):
         def lists(batches: Any) -> Any:
             return topn.top_n(batches, blend)
 
-        asked = users.select(F.col("user").cast("int")).distinct().join(self.part("history"), "user", "left")
-        if "user_factors" in self.parts:
-            asked = asked.join(self.part("user_factors").withColumnRenamed("id", "user"), "user", "left")
-        else:
-            asked = asked.withColumn("factors", F.lit(None).cast("array<float>"))
-        cores = SparkSession.active().sparkContext.defaultParallelism
-        return asked.select("user", "taken", "factors").repartition(cores, "user").mapInArrow(lists, topn.SCHEMA)
+        kept = ", relevant array<int>" if "relevant" in asked.columns else ""
+        return asked.mapInArrow(lists, topn.SCHEMA + kept)
 
     def fallback(self, n: int) -> DataFrame:
         """`item int, score double` (1 = the most popular), best first: for somebody whom the model does not know."""
@@ -98,16 +104,17 @@ class BlendModel(Model, BlendParams, MLReadable["BlendModel"], MLWritable):
         """
         user, item = F.col(self.getOrDefault(self.userCol)), F.col(self.getOrDefault(self.itemCol))
         may_be_listed = self.part("items").where("available").select("item", F.col("item").alias("_listed"))
-        taken = dataset.select(user.cast("int").alias("user"), item.cast("int").alias("item")).distinct()
+        taken = dataset.select(user.cast("int").alias("user"), item.cast("int").alias("item")).repartition(_cores(), "user")
+        may_be_listed = F.broadcast(self.part("items").where("available").select("item", F.col("item").alias("_listed")))
         wanted = (
             taken.join(may_be_listed, "item", "left").groupBy("user").agg(F.sort_array(F.collect_set("_listed")).alias("relevant"))
         )
+        asked = self._with_past(wanted)
         if self.getOrDefault(self.excludeSeen):
-            had = self.part("history").select("user", F.col("taken.item").alias("_had"))
-            new = F.array_except("relevant", F.coalesce("_had", F.array().cast("array<int>")))
-            wanted = wanted.join(had, "user", "left").select("user", new.alias("relevant"))
-        lists = self.recommend(wanted, self.getOrDefault(self.k)).select("user", F.col("items.item").alias("items"))
-        return wanted.join(lists, "user").select("user", "items", "relevant")
+            had = F.coalesce(F.col("taken.item"), F.array().cast("array<int>"))
+            asked = asked.withColumn("relevant", F.array_except("relevant", had))
+        listed = self._lists(asked, self.getOrDefault(self.k))
+        return listed.select("user", F.col("items.item").alias("items"), "relevant")
 
     def write(self) -> MLWriter:
         """Metadata and all parts, copied: the saved model needs nothing else."""
@@ -141,6 +148,10 @@ class _Reader(MLReader[BlendModel]):
         model._resetUid(metadata["uid"])
         DefaultParamsReader.getAndSetParams(model, metadata)
         return model
+
+
+def _cores() -> int:
+    return SparkSession.active().sparkContext.defaultParallelism
 
 
 def _uri(path: str) -> str:

@@ -4,7 +4,7 @@ A frame that was `prepared` has `night` and one column per field, under a key of
 anything): numbers and times as double (times in seconds since 1970-01-01, UTC), everything else as text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 from nightfold.pipeline import FileSource, TableSource
 from nightfold.reports.measures import QUANTILES, Bins
 
+import numpy as np
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
@@ -19,7 +21,7 @@ TOP = 20  # values shown per column; a PSI has as many classes, plus "other" and
 TOP_LETTERS = 120  # of a value that is shown; a text of a megabyte is no label
 CORRELATED = 16  # numeric columns in the matrix: 120 pairs, the most that can be read
 ACCURACY = 1000  # of percentile_approx: a rank is off by at most 1/1000 of the rows
-DISTINCT_ERROR = 0.02  # relative standard deviation of approx_count_distinct
+SKETCH = 12  # log2 of the registers of a HyperLogLog sketch: a relative standard error of 1.6%, three times cheaper than HLL++
 EXACT = 100  # how often a value occurs is told exactly up to here, above in steps of 1/64 octave: at most 2,000 groups a column
 MISSING, OTHER = -1, 0  # classes of a PSI that are no value and no decile
 WEEK_HOUR = "week_hour"  # the key of the pseudo-column "weekday hour", 0 to 167 from Monday 00 h
@@ -42,13 +44,21 @@ def fields(source: FileSource | TableSource) -> list[Field]:
     return [Field(name, f"c{i}", c.type, kinds.get(c.type, "number")) for i, (name, c) in enumerate(source.columns.items())]
 
 
+def step(field: Field) -> float | None:
+    """What all values are multiples of: 1 for integers, 0.01 for decimal(10,2); None where there is no such thing."""
+    if field.type == "integer":
+        return 1.0
+    return 10.0 ** -int(field.type.rstrip(")").split(",")[1]) if field.type.startswith("decimal") else None
+
+
 def prepared(clean: DataFrame, columns: Sequence[Field], *, time: str | None = None) -> DataFrame:
     """Every field under its key; for times whether the row's day is its night's (`<key>_on`), for doubles `<key>_infinite`.
 
     :param time: name of the column by which the weekday and the hour of a row are told
     """
+    day = F.col("night").cast("date")
     made = [_value(field).alias(field.key) for field in columns]
-    made += [(_raw(f).cast("date").cast("string") == F.col("night")).alias(f"{f.key}_on") for f in columns if f.kind == "time"]
+    made += [(_raw(f).cast("date") == day).alias(f"{f.key}_on") for f in columns if f.kind == "time"]
     made += [(F.abs(_raw(f)) == float("inf")).alias(f"{f.key}_infinite") for f in columns if f.type == "double"]
     moment = next((f for f in columns if f.name == time), None)
     if moment is not None:
@@ -56,72 +66,80 @@ def prepared(clean: DataFrame, columns: Sequence[Field], *, time: str | None = N
     return clean.select("night", *made)
 
 
-def by_night(frame: DataFrame, columns: Sequence[Field], *, counted: Sequence[str] = ()) -> dict[str, dict[str, Any]]:
+def by_night(frame: DataFrame, columns: Sequence[Field]) -> dict[str, dict[str, Any]]:
     """Night → rows, and in `columns` per field: filled, mean, variance (of the population), min, max, on_night, infinite;
     of a text the mean, min and max are those of its length.
 
-    A row per night comes to the driver.
-
-    :param counted: names of fields whose distinct values are counted every night
+    A row per night comes to the driver. No sketch is taken here: one would keep Spark from compiling all the others.
     """
     measures: list[Column] = [F.count("*").alias("rows")]
     for f in columns:
-        measures.append(F.count(f.key).alias(f"{f.key}:filled"))
-        if f.kind == "text":
-            length = F.length(f.key)
-            measures += [F.avg(length).alias(f"{f.key}:mean"), F.min(length).alias(f"{f.key}:min"), F.max(length).alias(f"{f.key}:max")]
-        else:
-            measures += [function(f.key).alias(f"{f.key}:{name}") for name, function in _MOMENTS.items()]
+        value = F.length(f.key) if f.kind == "text" else F.col(f.key)
+        measures += [function(value).alias(f"{f.key}:{name}") for name, function in _MOMENTS.items()]
+        if f.kind != "text":
+            measures.append(F.var_pop(value).alias(f"{f.key}:variance"))
         if f.kind == "time":
             measures.append(F.count_if(f"{f.key}_on").alias(f"{f.key}:on_night"))
         if f.type == "double":
             measures.append(F.count_if(f"{f.key}_infinite").alias(f"{f.key}:infinite"))
-        if f.name in counted:
-            measures.append(F.approx_count_distinct(f.key, DISTINCT_ERROR).alias(f"{f.key}:distinct"))
+    names = {f.key: f.name for f in columns}
     result = {}
     for row in frame.groupBy("night").agg(*measures).collect():
         found: dict[str, dict[str, Any]] = {f.name: {} for f in columns}
-        names = {f.key: f.name for f in columns}
         for label, value in row.asDict().items():
-            if ":" in label:
-                key, measure = label.split(":")
+            key, _, measure = label.partition(":")
+            if measure:
                 found[names[key]][measure] = value
-        result[row["night"]] = {"rows": row["rows"], "columns": dict(found)}
+        result[row["night"]] = {"rows": row["rows"], "columns": found}
     return result
 
 
-_MOMENTS = {"mean": F.avg, "variance": F.var_pop, "min": F.min, "max": F.max}
+def distinct_by_night(frame: DataFrame, columns: Sequence[Field], *, counted: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Field → night → distinct values (approximate), of the fields of these names."""
+    keys = {f.key: f.name for f in columns if f.name in counted}
+    if not keys:
+        return {}
+    rows = frame.groupBy("night").agg(*(_distinct(key) for key in keys)).collect()
+    return {name: {row["night"]: row[f"{key}:distinct"] or 0 for row in rows} for key, name in keys.items()}
 
 
-def overall(frame: DataFrame, columns: Sequence[Field], *, ds: str, since: str) -> dict[str, dict[str, Any]]:
-    """Per number or time: distinct (approximate), quantiles of all rows, deciles of `since` to the night before, tonight's median.
+_MOMENTS = {"filled": F.count, "mean": F.avg, "min": F.min, "max": F.max}
 
-    One row comes to the driver. Greenwald and Khanna (2001) for quantiles, HyperLogLog++ (Heule et al. 2013) for distinct values.
+
+def overall(frame: DataFrame, columns: Sequence[Field]) -> dict[str, dict[str, Any]]:
+    """Per number or time: distinct (approximate) and quantiles. One row comes to the driver.
+
+    Greenwald and Khanna (2001) for quantiles, HyperLogLog (Flajolet et al. 2007) for distinct values.
     """
     measured = [f for f in columns if f.kind != "text"]
     if not measured:
         return {}
-    before = (F.col("night") >= since) & (F.col("night") < ds)
-    tonight = F.col("night") == ds
-    measures = []
-    for f in measured:
-        value = F.col(f.key)
-        measures += [
-            F.approx_count_distinct(value, DISTINCT_ERROR).alias(f"{f.key}:distinct"),
-            F.percentile_approx(value, list(QUANTILES.values()), ACCURACY).alias(f"{f.key}:quantiles"),
-            F.percentile_approx(F.when(before, value), [i / 10 for i in range(1, 10)], ACCURACY).alias(f"{f.key}:deciles"),
-            F.percentile_approx(F.when(tonight, value), 0.5, ACCURACY).alias(f"{f.key}:median"),
-        ]
-    row = frame.agg(*measures).first()
+    quantiles = [F.percentile_approx(f.key, list(QUANTILES.values()), ACCURACY).alias(f"{f.key}:quantiles") for f in measured]
+    row = frame.agg(*(_distinct(f.key) for f in measured), *quantiles).first()
     return {
         f.name: {
-            "distinct": row[f"{f.key}:distinct"],
+            "distinct": row[f"{f.key}:distinct"] or 0,
             "quantiles": dict(zip(QUANTILES, row[f"{f.key}:quantiles"] or [], strict=False)),
-            "deciles_before": row[f"{f.key}:deciles"] or [],
-            "median_tonight": row[f"{f.key}:median"],
         }
         for f in measured
     }
+
+
+def medians(recent: DataFrame, columns: Sequence[Field], *, ds: str) -> dict[str, dict[str, Any]]:
+    """Per number: `deciles_before` of the nights before `ds`, `median_tonight`. One row comes to the driver.
+
+    :param recent: the nights of the window and tonight only
+    """
+    numbers = [f for f in columns if f.kind == "number"]
+    if not numbers:
+        return {}
+    tonight, measures = F.col("night") == ds, []
+    for f in numbers:
+        deciles = F.percentile_approx(F.when(~tonight, F.col(f.key)), [i / 10 for i in range(1, 10)], ACCURACY)
+        median = F.percentile_approx(F.when(tonight, F.col(f.key)), 0.5, ACCURACY)
+        measures += [deciles.alias(f"{f.key}:deciles"), median.alias(f"{f.key}:median")]
+    row = recent.agg(*measures).first()
+    return {f.name: {"deciles_before": row[f"{f.key}:deciles"] or [], "median_tonight": row[f"{f.key}:median"]} for f in numbers}
 
 
 def correlations(frame: DataFrame, columns: Sequence[Field]) -> dict[str, Any] | None:
@@ -185,15 +203,26 @@ def week_hours(values: DataFrame) -> list[list[int]]:
 
 def histograms(frame: DataFrame, columns: Sequence[Field], bins: Mapping[str, Bins]) -> dict[str, list[int]]:
     """Field → rows per bin; what lies below the first or above the last edge is counted in the outermost bins."""
-    shown = [f for f in columns if f.name in bins]
+    shown = {f.key: f.name for f in columns if f.name in bins}
     if not shown:
         return {}
-    each = [F.struct(F.lit(f.key).alias("key"), _class_of(f.key, bins[f.name].inner).alias("bin")) for f in shown]
-    cells = frame.select(F.explode(F.array(*each)).alias("cell")).where("cell.bin is not null")
-    counts = {f.key: [0] * (len(bins[f.name].inner) + 1) for f in shown}
-    for row in cells.groupBy("cell.key", "cell.bin").count().collect():
-        counts[row["key"]][row["bin"]] = row["count"]
-    return {f.name: counts[f.key] for f in shown}
+    inner = {key: np.array(bins[name].inner) for key, name in shown.items()}
+
+    def count(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found = {key: np.zeros(len(edges) + 1, dtype=np.int64) for key, edges in inner.items()}
+        for batch in batches:
+            for key, edges in inner.items():
+                values = batch.column(key).drop_null().to_numpy(zero_copy_only=False)
+                found[key] += np.bincount(np.searchsorted(edges, values, side="right"), minlength=len(edges) + 1)
+        cells = [(key, i, int(rows)) for key, counts in found.items() for i, rows in enumerate(counts) if rows]
+        yield pa.RecordBatch.from_arrays([pa.array(c) for c in zip(*cells, strict=True)] if cells else [[], [], []], schema=cell)
+
+    cell = pa.schema({"key": pa.string(), "bin": pa.int64(), "rows": pa.int64()})
+    parts = frame.select(*shown).mapInArrow(count, "key string, bin bigint, rows bigint")
+    result = {name: [0] * (len(inner[key]) + 1) for key, name in shown.items()}
+    for row in parts.groupBy("key", "bin").agg(F.sum("rows").alias("rows")).collect():
+        result[shown[row["key"]]][row["bin"]] = row["rows"]
+    return result
 
 
 def classes(
@@ -243,6 +272,10 @@ def _value(field: Field) -> Column:
         return value.cast("string")
     number = value.cast("double")
     return F.when(F.abs(number) < float("inf"), number)  # an infinite value has no mean; NaN does not pass either
+
+
+def _distinct(key: str) -> Column:
+    return F.hll_sketch_estimate(F.hll_sketch_agg(F.xxhash64(F.col(key)), SKETCH)).alias(f"{key}:distinct")
 
 
 def _class_of(key: str, edges: Sequence[float]) -> Column:

@@ -111,7 +111,8 @@ class BlendRecommender(Estimator, BlendParams, DefaultParamsReadable, DefaultPar
                     alpha=value(self.alpha),
                     iterations=value(self.iterations),
                     seed=value(self.seed),
-                )
+                ),
+                places["history"],
             )
         model = BlendModel(parts=places, cutoff=parts.cutoff())
         model._resetUid(self.uid)  # so that this estimator's parameter maps apply to it
@@ -155,10 +156,9 @@ class _Parts:
             )
         return found["last"]
 
-    def factors(self, settings: AlsSettings) -> dict[str, str]:
-        """Folders of user_factors and item_factors."""
-        pairs = self._data.groupBy("user", "item").agg(exact_sum(F.col("weight")).alias("weight"))
-        self.cutoff()  # the check of the size
+    def factors(self, settings: AlsSettings, history: str) -> dict[str, str]:
+        """Folders of user_factors and item_factors, learned from how often everybody bought what: any half-life's history."""
+        pairs = self._data.sparkSession.read.parquet(history)
         return self._once(settings, lambda: write_factors(pairs, self._place("als"), settings))
 
     def history(self, half_life: float) -> str:
@@ -173,7 +173,7 @@ class _Parts:
             .groupBy("user", "item")
             .agg(
                 exact_sum(F.col("weight") * decay).alias("weight"),
-                F.round(exact_sum(F.col("weight"))).cast("int").alias("times"),
+                F.ceil(exact_sum(F.col("weight"))).cast("int").alias("times"),
                 F.max("day").alias("last_day"),
             )
         )

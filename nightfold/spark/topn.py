@@ -66,14 +66,18 @@ def top_n(batches: Iterator[pa.RecordBatch], blend: Blend) -> Iterator[pa.Record
     """Lists of users, for `mapInArrow`.
 
     :param batches: user int, taken array<struct<item, weight, times, last_day>> by ascending item, factors array<float>;
-        the latter two NULL where the model does not know the user
+        the latter two NULL where the model does not know the user; a column `relevant` is passed through
     """
     candidates = read_candidates(blend.popularity, blend.item_factors)  # once per worker
     rows = max(1, min(BLOCK_USERS, BLOCK_CELLS // max(1, len(candidates.items))))
     with threadpool_limits(limits=1, user_api="blas"):
         for batch in batches:
             for first in range(0, batch.num_rows, rows):
-                yield _lists(_block(batch.slice(first, rows), candidates.factors.shape[1]), candidates, blend)
+                some = batch.slice(first, rows)
+                listed = _lists(_block(some, candidates.factors.shape[1]), candidates, blend)
+                if "relevant" in some.schema.names:
+                    listed = listed.append_column("relevant", some.column("relevant"))
+                yield listed
 
 
 @functools.lru_cache(maxsize=2)

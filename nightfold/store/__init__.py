@@ -4,6 +4,7 @@ import functools
 
 from nightfold import settings
 from nightfold.errors import BadPipeline
+from nightfold.settings import without_password
 from nightfold.store.base import Store, Version, VersionManifest
 from nightfold.store.valkey import ValkeyStore
 
@@ -22,8 +23,14 @@ def open_store(connection: str = "kv_default") -> Store:
 
 @functools.cache
 def store_at(uri: str) -> Store:
-    """The store at an address, one client per process; raises BadPipeline when no backend serves its scheme."""
-    scheme = uri.split("://", 1)[0]
+    """The store at an address, one client per process; raises BadPipeline when no backend serves it."""
+    scheme = uri.split("://", 1)[0] if "://" in uri else ""
     if scheme not in _SCHEMES:
         raise BadPipeline(f"no store for {scheme!r}; use a connection of one of: {', '.join(_SCHEMES)}")
+    try:
+        without_password(uri)
+    except ValueError:  # its text may hold a part of the password
+        raise BadPipeline(
+            "the store's connection is not a URI: write / # ? @ : % in its password as %2F %23 %3F %40 %3A %25"
+        ) from None
     return ValkeyStore(uri.replace("valkey", "redis", 1) if scheme.startswith("valkey") else uri)

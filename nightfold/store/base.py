@@ -16,7 +16,7 @@ class VersionManifest(BaseModel):
     version: str
     night: str
     attempt: str
-    """Whose writing counts: the data's keys hold it, so another attempt at the same version hurts nothing."""
+    """Whose writing counts: the data's keys hold it, so another attempt at the same version hurts nothing. Names sort by time."""
     published_at: str
     keys: int
     checksum: str
@@ -60,11 +60,16 @@ class Store(ABC):
 
     @abstractmethod
     def seal(self, manifest: VersionManifest) -> VersionManifest:
-        """The version is whole and verified. If it was sealed before, the earlier manifest stands and is returned."""
+        """The version is whole and verified.
+
+        If another attempt sealed it before, that manifest stands and is returned, and this attempt's records go.
+        """
 
     @abstractmethod
     def promote(self, pipeline: str, version: str, token: int, keep: int) -> bool:
-        """Point readers at a sealed version; False when it is live already. Keeps the last `keep` promoted.
+        """Point readers at a sealed version; False when it is live already.
+
+        Keeps the last `keep` promoted; those before them vanish, and with them what was staged or marked bad for older nights.
 
         Raises UnknownVersion, PromotionRefused (bad version, older night, outdated token), PromotionHeld.
         """

@@ -37,16 +37,18 @@ def lookup(
 ) -> list[dict[str, Any]]:
     """The lists of some keys, all from one version: the live one unless `version` says otherwise.
 
-    An unknown key gets the fallback list, marked so. Raises UnknownVersion when nothing is published.
+    An unknown key gets the fallback list, marked so.
+
+    Raises UnknownVersion when nothing is published, IncompleteVersion when the store has lost what it was given.
     """
     manifest = _manifest(store, pipeline, version)
     records = store.read(pipeline, manifest.version, manifest.attempt, keys)
     unknown = None
     if None in records:
         unknown = store.fallback(pipeline, manifest.version, manifest.attempt)
+        if _manifest(store, pipeline, version) != manifest:  # dropped while we read: what seems unknown may have been deleted
+            return lookup(store, pipeline, keys, n=n, version=version)
         if unknown is None:
-            if version is None and (now := store.live(pipeline)) is not None and now.version != manifest.version:
-                return lookup(store, pipeline, keys, n=n)  # retired while we read
             raise IncompleteVersion(
                 f"{pipeline}: version {manifest.version} has lost its records: roll back, or publish the night again"
             )
@@ -59,15 +61,24 @@ def lookup(
 def lookup_all(
     store: Store, pipeline: str, *, n: int | None = None, version: str | None = None, batch: int = 500
 ) -> Iterator[dict]:
-    """Every key's list, in no order."""
+    """Every key's list, each once, in no order.
+
+    Raises what `lookup` does; IncompleteVersion too when there were fewer or more than the version has.
+    """
     manifest = _manifest(store, pipeline, version)
     waiting: list[str] = []
+    found = 0
     for key in store.keys(pipeline, manifest.version, manifest.attempt):
         waiting.append(key)
+        found += 1
         if len(waiting) == batch:
             yield from lookup(store, pipeline, waiting, n=n, version=manifest.version)
             waiting = []
-    yield from lookup(store, pipeline, waiting, n=n, version=manifest.version)
+    yield from lookup(store, pipeline, waiting, n=n, version=manifest.version)  # raises when it was dropped meanwhile
+    if found != manifest.keys:
+        raise IncompleteVersion(
+            f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists: roll back, or publish the night again"
+        )
 
 
 def _manifest(store: Store, pipeline: str, version: str | None) -> VersionManifest:

@@ -4,9 +4,12 @@
     nightfold:{P}:versions    hash: version → manifest     nightfold:{P}:states  hash: version → state
     nightfold:{P}:promoted    list, newest first           nightfold:{P}:newest  newest night ever promoted
     nightfold:{P}:hold        why promotions wait          nightfold:{P}:token, :fence  fencing tokens: given, used
+    nightfold:{P}:leaving     hash: version → attempt, dropped, whose records are still to be deleted
     nightfold:P:VERSION:ATTEMPT:u:KEY  a record            nightfold:P:VERSION:ATTEMPT:fallback
 
 Every change of the pointer is one script, which the server runs alone: checks and flip cannot be torn apart.
+A version that is dropped loses its name in that same script, and its records after: who finds the name after reading
+records has read them whole.
 """
 
 from collections.abc import Iterator, Mapping
@@ -26,7 +29,7 @@ return redis.call('HGET', KEYS[1], ARGV[1])
 """
 
 _PROMOTE = """
-local live, versions, states, promoted, hold, newest, fence = unpack(KEYS)
+local live, versions, states, promoted, hold, newest, fence, leaving = unpack(KEYS)
 local version, night, token, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local state = redis.call('HGET', states, version)
 if not state then return {'unknown'} end
@@ -45,9 +48,22 @@ redis.call('LREM', promoted, 0, version)
 redis.call('LPUSH', promoted, version)
 redis.call('SET', newest, night)
 redis.call('SET', fence, token)
-local gone = redis.call('LRANGE', promoted, keep, -1)
 redis.call('LTRIM', promoted, 0, keep - 1)
-return {'done', unpack(gone)}
+local kept, oldest = {}, night
+for _, name in ipairs(redis.call('LRANGE', promoted, 0, -1)) do
+  kept[name] = true
+  local at = cjson.decode(redis.call('HGET', versions, name)).night
+  if at < oldest then oldest = at end
+end
+for _, name in ipairs(redis.call('HKEYS', versions)) do
+  local manifest = cjson.decode(redis.call('HGET', versions, name))
+  if not kept[name] and (redis.call('HGET', states, name) == 'retired' or manifest.night < oldest) then
+    redis.call('HSET', leaving, name, manifest.attempt)
+    redis.call('HDEL', versions, name)
+    redis.call('HDEL', states, name)
+  end
+end
+return {'done'}
 """
 
 _ROLLBACK = """
@@ -66,7 +82,7 @@ repeat
 until head == to
 redis.call('HSET', states, to, 'live')
 redis.call('SET', live, redis.call('HGET', versions, to))
-redis.call('SET', hold, ARGV[2])
+redis.call('SET', hold, 'rolled back from ' .. from)
 return {'done', from, to}
 """
 
@@ -84,7 +100,8 @@ class ValkeyStore(Store):
 
     def write(self, pipeline: str, version: str, attempt: str, records: Mapping[str, bytes]) -> None:
         with self._errors():
-            self.client.mset({_record(pipeline, version, attempt, key): value for key, value in records.items()})
+            if records:
+                self.client.mset({_record(pipeline, version, attempt, key): value for key, value in records.items()})
 
     def write_fallback(self, pipeline: str, version: str, attempt: str, record: bytes) -> None:
         with self._errors():
@@ -102,24 +119,26 @@ class ValkeyStore(Store):
         keys = [_control(manifest.pipeline, name) for name in ("versions", "states")]
         with self._errors():
             kept = self.client.eval(_SEAL, len(keys), *keys, manifest.version, manifest.model_dump_json())
-        return VersionManifest.model_validate_json(kept)
+        sealed = VersionManifest.model_validate_json(kept)
+        if sealed.attempt != manifest.attempt:
+            self._delete(manifest.pipeline, manifest.version, manifest.attempt, earlier=False)
+        return sealed
 
     def promote(self, pipeline: str, version: str, token: int, keep: int) -> bool:
         wanted = self.find(pipeline, version)
         if wanted is None:
             raise UnknownVersion(f"{pipeline}: version {version} is not staged: run publish for its night first")
         night = wanted.manifest.night
-        keys = [_control(pipeline, name) for name in ("live", "versions", "states", "promoted", "hold", "newest", "fence")]
+        keys = [
+            _control(pipeline, name) for name in ("live", "versions", "states", "promoted", "hold", "newest", "fence", "leaving")
+        ]
         with self._errors():
             verdict, *details = (
                 part.decode() for part in self.client.eval(_PROMOTE, len(keys), *keys, version, night, token, keep)
             )
-        if verdict == "done":
-            for old in details:
-                self.delete(pipeline, old)
-            return True
-        if verdict == "already":
-            return False
+        if verdict in ("done", "already"):
+            self._delete_what_left(pipeline)
+            return verdict == "done"
         what = f"{pipeline}, night {night}: version {version} is not promoted, live stays"
         if verdict == "held":
             raise PromotionHeld(f"{what}: promotions are held ({details[0]}): `nightfold release {pipeline}` lets them go on")
@@ -135,11 +154,9 @@ class ValkeyStore(Store):
         raise PromotionRefused(f"{what}: {reasons[verdict]}")
 
     def rollback(self, pipeline: str, to: str | None = None) -> tuple[str, str]:
-        live = self.live(pipeline)
-        why = f"rolled back from {live.version}" if live else ""
         keys = [_control(pipeline, name) for name in ("live", "versions", "states", "promoted", "hold")]
         with self._errors():
-            verdict, *details = (part.decode() for part in self.client.eval(_ROLLBACK, len(keys), *keys, to or "", why))
+            verdict, *details = (part.decode() for part in self.client.eval(_ROLLBACK, len(keys), *keys, to or ""))
         if verdict == "done":
             return details[0], details[1]
         candidates = [v.manifest.version for v in self.versions(pipeline) if v.state == "retired"]
@@ -187,18 +204,33 @@ class ValkeyStore(Store):
 
     def keys(self, pipeline: str, version: str, attempt: str) -> Iterator[str]:
         prefix = _record(pipeline, version, attempt, "")
+        seen: set[bytes] = set()  # SCAN may return a key twice
         with self._errors():
             for key in self.client.scan_iter(match=_literal(prefix) + "*", count=1000):
-                yield key.decode().removeprefix(prefix)
+                if key not in seen:
+                    seen.add(key)
+                    yield key.decode().removeprefix(prefix)
 
-    def delete(self, pipeline: str, version: str) -> None:
-        """Forget a version: first what names it, then its records."""
+    def _delete_what_left(self, pipeline: str) -> None:
+        """Delete the records of versions that were dropped, by this promotion or by one that died before it could."""
+        leaving = _control(pipeline, "leaving")
         with self._errors():
-            self.client.hdel(_control(pipeline, "versions"), version)
-            self.client.hdel(_control(pipeline, "states"), version)
+            for version, attempt in self.client.hgetall(leaving).items():
+                self._delete(pipeline, version.decode(), attempt.decode(), earlier=True)
+                self.client.hdel(leaving, version)
+
+    def _delete(self, pipeline: str, version: str, attempt: str, *, earlier: bool) -> None:
+        """Delete an attempt's records, and those of earlier attempts at the version: they can never be sealed.
+
+        A later attempt publishes the version anew, and is left alone.
+        """
+        prefix = f"nightfold:{pipeline}:{version}:"
+        with self._errors():
             batch: list[bytes] = []
-            for key in self.client.scan_iter(match=_literal(f"nightfold:{pipeline}:{version}:") + "*", count=1000):
-                batch.append(key)
+            for key in self.client.scan_iter(match=_literal(prefix) + "*", count=1000):
+                whose = key.decode().removeprefix(prefix).split(":", 1)[0]
+                if whose == attempt or (earlier and whose < attempt):
+                    batch.append(key)
                 if len(batch) == 500:
                     self.client.unlink(*batch)
                     batch = []
@@ -208,7 +240,7 @@ class ValkeyStore(Store):
     def server_id(self) -> str:
         with self._errors():
             info = self.client.info()
-        if info["maxmemory"] and info["maxmemory_policy"] != "noeviction":
+        if info["maxmemory_policy"] != "noeviction":
             raise StoreError(
                 f"store {self.address}: maxmemory-policy is {info['maxmemory_policy']}, so the server may drop lists by itself: "
                 "set it to noeviction"

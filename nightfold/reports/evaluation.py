@@ -1,0 +1,228 @@
+"""The page of the evaluation: are tonight's lists better than what they could be replaced by?
+
+Keys of the figures; what is missing is not shown:
+
+    pipeline, night, cutoff, test_first, test_last, k, users
+    systems      name → {"ndcg", "recall": {"mean", "low", "high"}, "user_coverage", "item_coverage"}; "recipe" is ours
+    differences  baseline → {"mean", "low", "high"}: NDCG of the recipe minus the baseline's, paired bootstrap, 95%
+    grid         [{"params", "train", "validation": a figure per fold, "mean", "best"}]
+    test         NDCG of the chosen point on the test window
+    by_activity  [{"segment", "users", system → NDCG}]
+    history      [{"night", "ndcg", "ndcg_frequency"}], earlier nights
+    examples     [{"user", "history": [{"id", "title", "times", "last"}], "list": [{"id", "title", "why", "hit"}]}]
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from nightfold.reports import plots
+from nightfold.reports.page import Html, figure, page, section, table, tag
+from nightfold.reports.words import NONE, number, percent
+
+OURS = "recipe"
+
+
+def render_evaluation(figures: Mapping[str, Any]) -> str:
+    """The page of some figures."""
+    made = [(ident, words, list(parts(figures))) for ident, words, parts in _SECTIONS]
+    shown = [(ident, words, content) for ident, words, content in made if content]
+    name = figures.get("pipeline", "pipeline")
+    return page(
+        title=f"{name}: the lists of {figures.get('night', 'the night')}",
+        subtitle=_subtitle(figures),
+        contents=[(ident, words) for ident, words, _ in shown],
+        body=[section(ident, words, *content) for ident, words, content in shown],
+    )
+
+
+def verdict(figures: Mapping[str, Any]) -> str:
+    """In words: how good, and whether better than each baseline beyond chance. Empty without figures."""
+    ours = figures.get("systems", {}).get(OURS, {}).get("ndcg")
+    if not ours:
+        return ""
+    users = f", judged on {number(figures['users'])} users" if "users" in figures else ""
+    sentences = [f"The recipe reaches {_metric(figures)} {_interval(ours)}{users}."]
+    better, even, worse = [], [], []
+    for name, found in figures.get("differences", {}).items():
+        group = better if found["low"] > 0 else worse if found["high"] < 0 else even
+        group.append(f"{name} ({found['mean']:+.3f}, {found['low']:+.3f} to {found['high']:+.3f})")
+    if better:
+        sentences.append(f"It is better than {_and(better)}.")
+    if even:
+        sentences.append(f"It cannot be told from {_and(even)}: the interval holds zero.")
+    if worse:
+        sentences.append(f"It is worse than {_and(worse)}.")
+    return " ".join(sentences)
+
+
+def _verdict(figures: Mapping[str, Any]) -> Iterator[Html]:
+    if words := verdict(figures):
+        yield tag("p", words, cls="verdict")
+
+
+def _systems(figures: Mapping[str, Any]) -> Iterator[Html]:
+    systems = _ours_first(figures.get("systems", {}))
+    if not systems:
+        return
+    drawn = []
+    measured = {name: found["ndcg"] for name, found in systems.items() if found.get("ndcg")}
+    if measured:
+        drawn.append(figure(plots.intervals(measured, label=_metric(figures)), "With 95% intervals over users."))
+    if figures.get("differences"):
+        plot = plots.intervals(figures["differences"], label=f"{_metric(figures)}: recipe minus baseline", zero=True)
+        drawn.append(figure(plot, "Differences on the same users, paired bootstrap, 95%: right of zero, the recipe is better."))
+    yield tag("div", *drawn, cls="pair")
+    head = ("system", _metric(figures), "95%", f"recall@{figures.get('k', 'k')}", "95%", "users with a list", "items on any list")
+    rows = []
+    for name, found in systems.items():
+        ndcg, recall = found.get("ndcg") or {}, found.get("recall") or {}
+        means = [_three(ndcg.get("mean")), _range(ndcg), _three(recall.get("mean")), _range(recall)]
+        rows.append([name, *means, percent(found.get("user_coverage")), percent(found.get("item_coverage"))])
+    yield tag("div", table(head, rows, numeric=range(1, 7)), cls="card")
+
+
+def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
+    grid = figures.get("grid")
+    if not grid:
+        return
+    labels = [", ".join(f"{key} {value}" for key, value in point["params"].items()) for point in grid]
+    test = figures.get("test")
+    rows = []
+    for label, point in zip(labels, grid, strict=True):
+        train, validation = _mean(point.get("train")), _mean(point.get("validation"))
+        name = [label, *([" ", tag("span", "chosen", cls="tag good")] if point.get("best") else [])]
+        rows.append(
+            [tag("span", *name), _three(train), _folds(point.get("train")), _three(validation), _folds(point.get("validation")),
+             _three(train / validation if train is not None and validation else None), _three(test) if point.get("best") else NONE]
+        )  # fmt: skip
+    head = ("grid point", "train", "by fold", "validation", "by fold", "train / validation", "test")
+    best = [i for i, point in enumerate(grid) if point.get("best")]
+    order = [str(i + 1) for i in range(len(grid))]
+    bars = {"train": [_mean(p.get("train")) for p in grid], "validation": [_mean(p.get("validation")) for p in grid]}
+    if test is not None:
+        bars["test"] = [test if point.get("best") else None for point in grid]
+    numbered = [[place, *row] for place, row in zip(order, rows, strict=True)]
+    yield tag("div", table(("", *head), numbered, numeric=(2, 4, 6, 7), hot=best), cls="card")
+    drawn = [
+        figure(
+            plots.groups(order, bars, label=_metric(figures)),
+            "Training, validation and test side by side; numbered as in the table.",
+        )
+    ]
+    folds = max((len(point.get("validation") or ()) for point in grid), default=0)
+    if folds > 1:
+        names = [f"fold {i + 1}" for i in range(folds)]
+        best_point = grid[best[0]] if best else grid[0]
+        by_fold = {kind: best_point[kind] for kind in ("train", "validation") if best_point.get(kind)}
+        plot = plots.groups(names, by_fold, label=_metric(figures))
+        drawn.append(figure(plot, "The chosen point, fold by fold; each trains on earlier days only."))
+    yield tag("div", *drawn, cls="pair")
+
+
+def _segments(figures: Mapping[str, Any]) -> Iterator[Html]:
+    segments = figures.get("by_activity")
+    if not segments:
+        return
+    systems = [name for name in segments[0] if name not in ("segment", "users")]
+    rows = [[s["segment"], number(s["users"]), *(_three(s.get(name)) for name in systems)] for s in segments]
+    listed = tag("div", table(("segment", "users", *systems), rows, numeric=range(1, 2 + len(systems))), cls="card")
+    series = {name: [s.get(name) for s in segments] for name in systems}
+    plot = plots.groups([s["segment"] for s in segments], series, label=_metric(figures))
+    yield tag("div", figure(plot, "By how active a user was before the cutoff."), listed, cls="pair")
+
+
+def _history(figures: Mapping[str, Any]) -> Iterator[Html]:
+    nights = sorted(figures.get("history") or [], key=lambda entry: entry["night"])
+    ours = figures.get("systems", {}).get(OURS, {}).get("ndcg")
+    if not nights:
+        return
+    if ours and "night" in figures and all(entry["night"] != figures["night"] for entry in nights):
+        frequency = figures["systems"].get("personal frequency", {}).get("ndcg", {}).get("mean")
+        nights = [*nights, {"night": figures["night"], "ndcg": ours["mean"], "ndcg_frequency": frequency}]
+    series = {OURS: [e.get("ndcg") for e in nights], "personal frequency": [e.get("ndcg_frequency") for e in nights]}
+    yield figure(
+        plots.lines([e["night"] for e in nights], series, label=_metric(figures)),
+        "Night by night, each judged on its own test window.",
+    )
+
+
+def _examples(figures: Mapping[str, Any]) -> Iterator[Html]:
+    examples = figures.get("examples")
+    if not examples:
+        return
+    yield tag(
+        "p",
+        "What a user took before the cutoff, and the list made from it. A mark says that it was taken in the test window.",
+        cls="soft",
+    )
+    for example in examples:
+        history = [
+            [h["id"], h.get("title") or NONE, number(h.get("times")), h.get("last") or NONE] for h in example.get("history", ())
+        ]
+        listed = [
+            [
+                i + 1,
+                item["id"],
+                item.get("title") or NONE,
+                item.get("why") or NONE,
+                tag("span", "✓ taken", cls="hit") if item.get("hit") else "",
+            ]
+            for i, item in enumerate(example.get("list", ()))
+        ]
+        hits = sum(bool(item.get("hit")) for item in example.get("list", ()))
+        yield tag("h3", f"User {example['user']}: {hits} of {len(listed)} taken")
+        yield tag(
+            "div",
+            tag("div", tag("h4", "History"), table(("item", "title", "times", "last"), history, numeric=(2,)), cls="card"),
+            tag("div", tag("h4", "List"), table(("", "item", "title", "why", ""), listed), cls="card"),
+            cls="pair",
+        )
+
+
+_SECTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Iterator[Html]]], ...] = (
+    ("verdict", "Verdict", _verdict),
+    ("systems", "The recipe beside baselines", _systems),
+    ("grid", "Training, validation and test", _grid),
+    ("segments", "By activity", _segments),
+    ("history", "Earlier nights", _history),
+    ("examples", "A few users", _examples),
+)
+
+
+def _subtitle(figures: Mapping[str, Any]) -> str:
+    if "cutoff" not in figures:
+        return ""
+    days = f" on {figures['test_first']} to {figures['test_last']}" if "test_first" in figures and "test_last" in figures else ""
+    return f"Recipes fitted on everything up to {figures['cutoff']}, and judged{days}: days that none of them has seen."
+
+
+def _metric(figures: Mapping[str, Any]) -> str:
+    return f"NDCG@{figures['k']}" if "k" in figures else "NDCG"
+
+
+def _ours_first(systems: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: systems[name] for name in sorted(systems, key=lambda name: name != OURS)}
+
+
+def _interval(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:.3f} ({_range(found)})" if "low" in found else f"{found['mean']:.3f}"
+
+
+def _range(found: Mapping[str, float]) -> str:
+    return f"{found['low']:.3f} to {found['high']:.3f}" if "low" in found and "high" in found else NONE
+
+
+def _three(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"
+
+
+def _mean(values: Sequence[float] | None) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def _folds(values: Sequence[float] | None) -> str:
+    return " · ".join(_three(value) for value in values or ()) or NONE
+
+
+def _and(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"

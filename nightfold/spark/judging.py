@@ -1,0 +1,79 @@
+"""Judge several systems on the same users: means with bootstrap intervals, paired differences, segments.
+
+Method: Poisson bootstrap (Chamandy et al., "Estimating Uncertainty for Massive Data Streams", 2012): each user enters each
+replicate a Poisson(1) number of times, drawn from a generator seeded by the user, so that the result does not depend on
+partitions and nothing but sums per replicate comes to the driver.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+REPLICATES = 1000
+LOW, HIGH = 2.5, 97.5  # percentiles: a 95% interval
+
+SEGMENTS = ((0, 0, "new"), (1, 9, "1–9 days"), (10, 29, "10–29 days"), (30, 99, "30–99 days"), (100, None, "100 days or more"))
+"""Users by the number of days on which they took something before the cutoff."""
+
+Interval = dict[str, float]
+
+
+def intervals(per_user: DataFrame, columns: list[str], *, seed: int) -> dict[str, Interval]:
+    """column → mean, low, high over the users.
+
+    :param per_user: `user` int and the columns, double; a difference of two systems is a column like any other
+    """
+
+    def partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        sums = np.zeros((len(columns) + 1, REPLICATES + 1))  # the first replicate is the sample itself
+        for batch in batches:
+            values = np.column_stack([*(batch.column(c).to_numpy(zero_copy_only=False) for c in columns), np.ones(batch.num_rows)])
+            if batch.num_rows:
+                sums += values.T @ np.stack([_weights(user, seed) for user in batch.column("user").to_pylist()])
+        yield pa.RecordBatch.from_arrays([pa.array(range(len(sums)), pa.int32()), pa.array(sums.tolist())], names=["row", "sums"])
+
+    parts = per_user.select("user", *columns).mapInArrow(partition, "row int, sums array<double>").collect()  # columns x partitions
+    total = np.zeros((len(columns) + 1, REPLICATES + 1))
+    for part in parts:
+        total[part["row"]] += np.array(part["sums"])
+    means = total[:-1] / np.maximum(total[-1], 1e-12)
+    return {column: _interval(means[i]) for i, column in enumerate(columns)}
+
+
+def _weights(user: int, seed: int) -> np.ndarray:
+    drawn = np.random.Generator(np.random.Philox(key=[seed, user])).poisson(1.0, REPLICATES)
+    return np.concatenate([[1.0], drawn])
+
+
+def _interval(means: np.ndarray) -> Interval:
+    low, high = np.percentile(means[1:], [LOW, HIGH])
+    return {"mean": round(float(means[0]), 6), "low": round(float(low), 6), "high": round(float(high), 6)}
+
+
+def segments(measured: DataFrame, learned: DataFrame, systems: list[str]) -> list[dict[str, Any]]:
+    """NDCG of each system by how much was known of the user. A row per segment comes to the driver."""
+    days = learned.groupBy("user").agg(F.count_distinct("day").alias("days"))
+    label: Column = F.lit(None).cast("string")
+    for low, high, name in reversed(SEGMENTS):
+        inside = (F.col("days") >= low) & (F.col("days") <= high) if high is not None else F.col("days") >= low
+        label = F.when(inside, F.lit(name)).otherwise(label)
+    means = [F.avg(f"ndcg_{i}").alias(name) for i, name in enumerate(systems)]
+    known = measured.join(days, "user", "left").fillna(0, "days")
+    rows = known.groupBy(label.alias("segment")).agg(F.count("*").alias("users"), *means).collect()
+    order = [name for *_, name in SEGMENTS]
+    found = [
+        {"segment": row["segment"], "users": row["users"], **{name: round(float(row[name]), 6) for name in systems}} for row in rows
+    ]
+    return sorted(found, key=lambda row: order.index(row["segment"]))
+
+
+def coverage(judged: DataFrame, learned: DataFrame, available: int) -> dict[str, float]:
+    """Share of judged users who were known, and of the catalogue that is on some list."""
+    users = judged.join(learned.select("user").distinct().withColumn("known", F.lit(True)), "user", "left")
+    known = users.agg(F.avg(F.col("known").isNotNull().cast("double"))).first()[0]
+    distinct = judged.select(F.explode("items")).distinct().count()
+    return {"user_coverage": round(float(known or 0), 6), "item_coverage": round(distinct / max(available, 1), 6)}

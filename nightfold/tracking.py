@@ -1,0 +1,76 @@
+"""MLflow: one run per training, with all that a person wants to compare."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from nightfold import fingerprint, settings
+from nightfold.errors import BadPipeline, NightfoldError
+from nightfold.pipeline import Pipeline
+
+
+class TrackingFailed(NightfoldError):
+    """MLflow did not take the run; a retry may help."""
+
+
+def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], metric: str, model: str) -> str:
+    """Log one training; returns the run's id.
+
+    The experiment is the pipeline's; `train_*` stands beside `validation_*`, with the fold as the step.
+
+    Raises BadPipeline when MLFLOW_TRACKING_URI is not set, TrackingFailed when the server refuses.
+    """
+    import os  # MLflow reads its login from the environment only
+
+    from mlflow.entities import Metric, Param, RunTag
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    uri = settings.setting("MLFLOW_TRACKING_URI")
+    if uri is None:
+        raise BadPipeline("MLFLOW_TRACKING_URI is not set: run `make up` on a laptop; elsewhere set it to your MLflow server")
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        if (value := settings.setting(name)) is not None:
+            os.environ[name] = value
+    now = int(datetime.now(UTC).timestamp() * 1000)
+    best = next(point for point in grid if point["best"])
+    metrics = [Metric(_name(f"validation {metric} mean"), best["mean"], now, 0)]
+    for number, point in enumerate(grid):
+        for kind in ("train", "validation"):
+            label = f"{kind} {metric}" if point["best"] else f"{kind} {metric} point {number}"
+            metrics += [Metric(_name(label), value, now, fold) for fold, value in enumerate(point[kind], 1)]
+    params = {
+        **best["params"],
+        "metric": metric,
+        "points": len(grid),
+        **{f"split_{k}": v for k, v in pipeline.split.model_dump().items()},
+    }
+    tags = {
+        "pipeline": pipeline.pipeline,
+        "night": night,
+        "model": model,
+        "code": fingerprint.code(),
+        "mlflow.runName": f"night {night}",
+    }
+    client = MlflowClient(tracking_uri=uri)
+    try:
+        experiment = client.get_experiment_by_name(pipeline.pipeline)
+        experiment_id = experiment.experiment_id if experiment else client.create_experiment(pipeline.pipeline)
+        run = client.create_run(experiment_id)
+        client.log_batch(
+            run.info.run_id,
+            metrics=metrics,
+            params=[Param(key, str(value)) for key, value in params.items()],
+            tags=[RunTag(key, value) for key, value in tags.items()],
+        )
+        client.log_dict(run.info.run_id, {"grid": grid}, "grid.json")
+        client.set_terminated(run.info.run_id)
+    except MlflowException as error:
+        words = " ".join(str(error).split())
+        raise TrackingFailed(
+            f"MLflow at {settings.without_password(uri)}: {words}: is it up, and MLFLOW_TRACKING_USERNAME right?"
+        ) from error
+    return run.info.run_id
+
+
+def _name(text: str) -> str:
+    return text.replace("@", "_at_").replace(" ", "_")  # MLflow allows no @ in a metric's name

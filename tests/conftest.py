@@ -1,0 +1,70 @@
+"""What all tests share: one Spark session, and real servers, each started when the first test asks for it."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else the executors take the system's
+os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+STATE = ("NIGHTFOLD_HOME", "NIGHTFOLD_LAKE", "NIGHTFOLD_LANDING", "NIGHTFOLD_PIPELINES")
+
+
+@pytest.fixture(scope="session")
+def spark():
+    """One session for all tests; `open_session` of a job finds it and sets the pipeline's time zone on it."""
+    import nightfold.spark  # noqa: F401 (before pyspark: its docstring says why)
+
+    from pyspark.sql import SparkSession
+
+    session = (
+        SparkSession.builder.master("local[2]")
+        .appName("nightfold tests")
+        .config("spark.driver.host", "127.0.0.1")
+        .config("spark.driver.bindAddress", "127.0.0.1")
+        .config("spark.ui.enabled", "false")
+        .config("spark.log.level", "ERROR")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.shuffle.partitions", 4)
+        .config("spark.sql.ansi.enabled", "true")
+        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
+        .config("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
+        .config("spark.sql.catalogImplementation", "in-memory")
+        .getOrCreate()
+    )
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def utc(spark):
+    """The session in UTC, whatever an earlier test's pipeline said."""
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    return spark
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of state of its own: lake, landing and pipelines below it, and no embedded platform."""
+    monkeypatch.setenv("NIGHTFOLD_HOME", str(tmp_path))
+    for name in STATE[1:]:
+        folder = tmp_path / name.removeprefix("NIGHTFOLD_").lower()
+        folder.mkdir()
+        monkeypatch.setenv(name, f"file://{folder}" if name != "NIGHTFOLD_PIPELINES" else str(folder))
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def valkey_server(tmp_path_factory: pytest.TempPathFactory):
+    """A real Valkey with a password, on a free port of the loopback."""
+    from helpers import Valkey
+
+    with Valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def valkey_uri(valkey_server) -> str:
+    """Its address; tests that share it take pipelines of names of their own, or flush it."""
+    return valkey_server.uri

@@ -1,0 +1,86 @@
+"""Settings of the embedded servers: kept, private, and said clearly when they are wrong."""
+
+import stat
+import threading
+
+from embedded.errors import PlatformError
+from embedded.settings import load, save, write_private
+
+import pytest
+
+
+def test_passwords_are_made_once_and_kept(tmp_path):
+    first = load(home=tmp_path, environ={})
+    save(first)
+    again = load(home=tmp_path, environ={})
+    assert again["NIGHTFOLD_VALKEY_PASSWORD"] == first["NIGHTFOLD_VALKEY_PASSWORD"]
+    assert again["NIGHTFOLD_AIRFLOW_FERNET_KEY"] == first["NIGHTFOLD_AIRFLOW_FERNET_KEY"]
+    assert len(again["NIGHTFOLD_AIRFLOW_PASSWORD"]) == 24
+    assert len({again[name] for name in ("NIGHTFOLD_POSTGRES_PASSWORD", "NIGHTFOLD_SHOP_PASSWORD")}) == 2
+
+
+def test_the_file_is_for_its_owner_only_also_after_somebody_opened_it(tmp_path):
+    settings = load(home=tmp_path, environ={})
+    save(settings)
+    path = tmp_path / "platform.env"
+    path.chmod(0o644)
+    save(settings)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "secret"
+    texts = ["a" * 100_000, "b" * 100_000]
+    writers = [threading.Thread(target=write_private, args=(path, text)) for text in texts]
+    for writer in writers:
+        writer.start()
+        writer.join()
+        assert path.read_text() in texts
+    assert [entry.name for entry in tmp_path.iterdir()] == ["secret"]
+
+
+def test_a_port_once_chosen_stays_and_addresses_follow_it(tmp_path):
+    save(load(home=tmp_path, environ={"NIGHTFOLD_VALKEY_PORT": "7001"}))
+    kept = load(home=tmp_path, environ={})
+    assert kept["AIRFLOW_CONN_KV_DEFAULT"].endswith("@127.0.0.1:7001/0")
+    moved = load(home=tmp_path, environ={"NIGHTFOLD_VALKEY_PORT": "7002", "NIGHTFOLD_AIRFLOW_PORT": "9090"})
+    assert moved["AIRFLOW_CONN_KV_DEFAULT"].endswith("@127.0.0.1:7002/0")
+    assert moved["NIGHTFOLD_AIRFLOW_URL"] == "http://127.0.0.1:9090"
+    assert moved["NIGHTFOLD_VALKEY_PASSWORD"] == kept["NIGHTFOLD_VALKEY_PASSWORD"]
+
+
+def test_a_moved_home_takes_its_passwords_along_and_its_folders_anew(tmp_path):
+    before = load(home=tmp_path / "old", environ={})
+    save(before)
+    (tmp_path / "old").rename(tmp_path / "new")
+    after = load(home=tmp_path / "new", environ={})
+    assert after["NIGHTFOLD_LAKE"] == f"file://{tmp_path}/new/lake"
+    assert after["NIGHTFOLD_SHOP_PASSWORD"] == before["NIGHTFOLD_SHOP_PASSWORD"]
+
+
+@pytest.mark.parametrize("value", ["0", "65536", "http", "80.5"])
+def test_what_is_no_port_is_refused_by_the_setting_s_name(tmp_path, value):
+    with pytest.raises(PlatformError, match=f"NIGHTFOLD_MLFLOW_PORT={value} is not a port"):
+        load(home=tmp_path, environ={"NIGHTFOLD_MLFLOW_PORT": value})
+
+
+def test_two_servers_cannot_be_given_one_port(tmp_path):
+    with pytest.raises(PlatformError, match="two servers have one port"):
+        load(home=tmp_path, environ={"NIGHTFOLD_MLFLOW_PORT": "8080"})
+
+
+def test_jobs_get_addresses_but_not_the_servers_own_secrets(tmp_path):
+    settings = load(home=tmp_path, environ={"PATH": "/usr/bin"})
+    environment = settings.job_environment()
+    assert environment["AIRFLOW_CONN_GROCER_DB"].startswith("postgresql://shop:")
+    assert environment["MLFLOW_TRACKING_PASSWORD"] == settings["MLFLOW_TRACKING_PASSWORD"]
+    assert "NIGHTFOLD_POSTGRES_ADMIN_PASSWORD" not in environment
+    assert "NIGHTFOLD_AIRFLOW_FERNET_KEY" not in environment
+    assert "NIGHTFOLD_AIRFLOW_JWT_SECRET" not in environment
+    assert environment["PATH"].split(":")[0].endswith("/bin")
+    assert environment["PYSPARK_PYTHON"] == environment["PATH"].split(":")[0] + "/python"
+
+
+def test_a_connection_of_the_environment_wins_over_the_embedded_one(tmp_path):
+    settings = load(home=tmp_path, environ={"AIRFLOW_CONN_KV_DEFAULT": "redis://:x@kv.example:6379/0"})
+    assert settings.job_environment()["AIRFLOW_CONN_KV_DEFAULT"] == "redis://:x@kv.example:6379/0"
