@@ -138,9 +138,10 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parsed and checked; keys may stand on both sides of an option, which argparse alone refuses."""
     parser = _parser()
     arguments, rest = parser.parse_known_args(argv)
-    if arguments.command is _lookup and not any(word.startswith("-") for word in rest):
-        arguments.keys += rest
-        rest = []
+    if arguments.command is _lookup:
+        end = rest.index("--") if "--" in rest else len(rest)
+        more, rest = rest, [word for word in rest[:end] if word.startswith("-") and not word[1:].isdecimal()]
+        arguments.keys += more[:end] + more[end + 1 :]
     if rest:
         parser.error(f"{rest[0]!r} is not understood")
     if arguments.command is _lookup:

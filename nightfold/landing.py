@@ -35,9 +35,9 @@ def location(source: FileSource) -> str:
 
 
 def night_pattern(source: FileSource) -> str:
-    """A regular expression whose first group is the night in the URI of a delivered file."""
+    """A regular expression whose first group is the night in the URI of a delivered file, or of one in a delivered folder."""
     before, after = source.path.split("{ds}")
-    return re.escape(before.rsplit("/", 2)[-1]) + _DAY + re.escape(after)
+    return "/" + re.escape(before.rpartition("/")[2]) + _DAY + re.escape(after) + "(?:/[^/]+)?$"
 
 
 def nightly(source: FileSource, *, until: str) -> dict[str, list[LandedFile]]:

@@ -76,7 +76,10 @@ def connection_uri(conn_id: str) -> str:
     extra = json.loads(extra) if isinstance(extra, str) else extra
     if fields.get("conn_type") == "jdbc":  # Airflow keeps the driver's address in `host`
         parameters = {"user": fields.get("login"), "password": fields.get("password")}
-        return fields["host"] + "?" + urlencode({name: value for name, value in parameters.items() if value})
+        given = urlencode({name: value for name, value in parameters.items() if value})
+        return fields["host"] + ("&" if "?" in fields["host"] else "?") + given
+    if fields.get("conn_type") == "sqlite":  # and a file's path
+        return f"sqlite:///{quote(fields['host'])}"
     credentials = f"{login}:{password}@" if login or password else ""
     port = f":{fields['port']}" if fields.get("port") else ""
     query = f"?{urlencode(extra)}" if extra else ""

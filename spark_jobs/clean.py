@@ -47,8 +47,9 @@ def judge(spark: SparkSession, job: Job, name: str, raw: DataFrame, done: Partit
     source = job.pipeline.sources[name]
     frame = cleaning.judged(raw, source)
     for reference in source.references:
-        known = _known(spark, job, done, reference.source, reference.source_column)
-        frame = cleaning.referring(frame, reference.column, known, to=reference.to, refuse=reference.missing == "refuse")
+        if reference.missing == "refuse":
+            known = _known(spark, job, done, reference.source, reference.source_column)
+            frame = cleaning.referring(frame, reference.column, known, to=reference.to)
     return cleaning.one_per_key(cleaning.lean(frame), source)
 
 

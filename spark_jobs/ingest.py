@@ -67,13 +67,15 @@ def _snapshot_plan(job: Job, name: str, source: FileSource | TableSource) -> Pla
 
 def _file_plan(job: Job, name: str, source: FileSource) -> Plan:
     landed = landing.nightly(source, until=job.ds)
-    if job.ds not in landed and date.fromisoformat(job.ds) not in source.closed:
+    taken = {night for night in job.lake.nights(f"raw/{name}") if night <= job.ds}
+    if job.ds not in {*landed, *taken} and date.fromisoformat(job.ds) not in source.closed:
         raise BadInput(
             f"{landing.location(source).replace('{ds}', job.ds)}: no delivery for night {job.ds}: have it landed, "
             f"or declare the day under sources.{name}.closed"
         )
-    before = job.lake.find_all(f"raw/{name}", landed)
-    kept, files = {}, {}
+    before = job.lake.find_all(f"raw/{name}", {*landed, *taken})
+    kept = {night: manifest for night, manifest in before.items() if night not in landed}  # landing is no archive; raw is
+    files: dict[str, list[LandedFile]] = {}
     for night, found in landed.items():
         manifest = before.get(night)
         hashed = landing.hashed(found, manifest.facts["files"] if manifest else [])

@@ -30,6 +30,7 @@ def spark():
         .config("spark.sql.ansi.enabled", "true")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")
         .config("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
+        .config("spark.sql.legacy.javaCharsets", "true")  # a CSV of windows-1252 is read too
         .config("spark.sql.catalogImplementation", "in-memory")
         .getOrCreate()
     )

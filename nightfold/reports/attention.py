@@ -80,8 +80,6 @@ def _content(name: str, column: Mapping[str, Any]) -> Iterator[_Finding]:
         times = column["max"] / p99
         text = f"{name}: the largest value, {number(column['max'])}, is {number(times)} times the 99th percentile ({number(p99)})"
         yield "note", name, times, text
-    if column.get("infinite"):
-        yield "look", name, 10.0, f"{name}: {number(column['infinite'])} values are infinite; the figures leave them out"
 
 
 def _drift(name: str, column: Mapping[str, Any]) -> Iterator[_Finding]:

@@ -78,13 +78,12 @@ def profile(pipeline: Pipeline, night: str, found: Mapping[str, Found]) -> dict[
 
 
 def pooled_column(nights: Mapping[str, Mapping[str, Any]], name: str) -> dict[str, Any]:
-    """A column's figures over all nights: filled, infinite, min, max, mean, sd."""
+    """A column's figures over all nights: filled, min, max, mean, sd."""
     parts = [of_night["columns"][name] for of_night in nights.values()]
     filled = [part for part in parts if part["filled"]]
     count, mean, sd = pooled([(part["filled"], part["mean"], part.get("variance", 0.0)) for part in filled])
     return {
         "filled": count,
-        "infinite": sum(part.get("infinite", 0) for part in parts),
         "min": min((part["min"] for part in filled), default=None),
         "max": max((part["max"] for part in filled), default=None),
         "mean": mean,
@@ -144,7 +143,7 @@ def _column(
     kind = source.columns[name].type
     rows = sum(of_night["rows"] for of_night in found.nights.values())
     whole = pooled_column(found.nights, name)
-    missing = rows - whole["filled"] - whole["infinite"]
+    missing = rows - whole["filled"]
     result = {
         "type": kind,
         "role": role or ("key" if source.duplicates and name in source.duplicates.key else None),
@@ -163,7 +162,6 @@ def _column(
         "kind": "time" if kind in ("date", "timestamp") else "number",
         "distinct": found.overall[name]["distinct"],
         "distinct_is_exact": False,
-        "infinite": whole["infinite"],
     }
     measured = {measure: whole[measure] for measure in ("min", "max", "mean", "sd")}
     measured["quantiles"] = found.overall[name]["quantiles"]

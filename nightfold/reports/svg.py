@@ -24,11 +24,28 @@ _COLOURS = {
 }  # fmt: skip
 COLOUR = {name: stand_in for stand_in, name in _COLOURS.items()}
 _STYLE = {
-    "svg.fonttype": "none", "font.size": 9.5, "axes.edgecolor": COLOUR["line"], "axes.labelcolor": COLOUR["soft"], "text.color": COLOUR["ink"],
-    "xtick.color": COLOUR["soft"], "ytick.color": COLOUR["soft"], "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
-    "axes.grid.axis": "y", "grid.color": COLOUR["line"], "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False,
-    "axes.facecolor": "none", "figure.facecolor": "none", "lines.linewidth": 1.4, "path.simplify_threshold": 0.5,
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "svg.hashsalt": "nightfold",  # ids that are the same twice
+    "text.parse_math": False,  # '$' in a shop's data is no formula
+    "path.simplify_threshold": 0.5,
+    "font.size": 9.5,
+    "lines.linewidth": 1.4,
+    "legend.frameon": False,
+    "text.color": COLOUR["ink"],
+    "xtick.color": COLOUR["soft"],
+    "ytick.color": COLOUR["soft"],
+    "axes.labelcolor": COLOUR["soft"],
+    "axes.edgecolor": COLOUR["line"],
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": COLOUR["line"],
+    "grid.linewidth": 0.6,
+}
 _ATTRIBUTE = re.compile(r'="[^"]*"')
 _DECIMALS = re.compile(r"(\d+\.\d{2})\d+")  # a hundredth of a point is finer than any screen
 _IDS = re.compile(r' id="(?!m[0-9a-f]{10}|p[0-9a-f]{10}|image)[^"]*"')  # markers, clips and images are referred to; groups are not

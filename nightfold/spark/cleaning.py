@@ -31,15 +31,20 @@ def judged(raw: DataFrame, source: FileSource | TableSource) -> DataFrame:
 def typed_value(text: Column, rules: Rules) -> Column:
     """The value of a text; what does not parse becomes NULL (an ANSI cast would fail the job). Blank is NULL."""
     if rules.type == "string":
-        return F.when(text != "", text)
+        return F.when(F.trim(text) != "", text)
     trimmed = F.when(F.trim(text) != "", F.trim(text))
     if rules.type == "timestamp":
-        return F.try_to_timestamp(trimmed, F.lit(rules.format)) if rules.format else trimmed.try_cast("timestamp")
-    if rules.type == "date" and rules.format:
-        return F.try_to_timestamp(trimmed, F.lit(rules.format)).cast("date")
+        return F.try_to_timestamp(trimmed, F.lit(rules.format)) if rules.format else _iso(trimmed).try_cast("timestamp")
+    if rules.type == "date":
+        return F.try_to_date(trimmed, rules.format) if rules.format else _iso(trimmed).try_cast("date")
     if rules.type == "integer":  # '1.5' is no integer, though Spark would cut it to 1
         return F.when(trimmed.rlike(r"^[+-]?\d+$"), trimmed).try_cast("bigint")
     return trimmed.try_cast(rules.spark_type)
+
+
+def _iso(text: Column) -> Column:
+    """Spark takes '12:30' for a time of the day of the run, and '2017' for its first day; a whole date is asked for here."""
+    return F.when(text.rlike(r"^\d{4}-\d{2}-\d{2}($|[ T]\d)"), text)
 
 
 def _broken(name: str, rules: Rules) -> Column:
@@ -50,7 +55,7 @@ def _broken(name: str, rules: Rules) -> Column:
         found = F.when(blank, F.lit(f"{name}: missing")).otherwise(found)
     checks = []
     if rules.type == "double":
-        checks.append((F.isnan(value), "not a number"))
+        checks.append((F.isnan(value) | (F.abs(value) == float("inf")), "not a number"))
     if rules.min is not None:
         checks.append((value < rules.min, f"below {rules.min:g}"))
     if rules.max is not None:
@@ -60,17 +65,17 @@ def _broken(name: str, rules: Rules) -> Column:
     return F.coalesce(found, *(F.when(wrong, F.lit(f"{name}: {words}")) for wrong, words in checks))
 
 
-def referring(frame: DataFrame, column: str, known: DataFrame, *, to: str, refuse: bool) -> DataFrame:
+def referring(frame: DataFrame, column: str, known: DataFrame, *, to: str) -> DataFrame:
     """Look a column up in another source's values.
 
-    Rows whose value is not there get the reason `column: not in to`, or stay, and are marked in `unmatched`.
+    Rows whose value is not there get the reason `column: not in to`.
 
     :param known: one column, `value`, distinct
     """
     value = F.col(f"typed.`{column}`")
     joined = frame.join(known.withColumn("known", F.lit(True)), value.cast("string") == F.col("value").cast("string"), "left")
     missing = value.isNotNull() & F.col("known").isNull() & F.col("reason").isNull()
-    reason = F.when(missing, F.lit(f"{column}: not in {to}")).otherwise(F.col("reason")) if refuse else F.col("reason")
+    reason = F.when(missing, F.lit(f"{column}: not in {to}")).otherwise(F.col("reason"))
     return joined.select("raw", "typed", "night", reason.alias("reason"))
 
 

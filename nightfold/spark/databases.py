@@ -3,14 +3,15 @@
 PostgreSQL is read by all executors from one exported snapshot, so that a partitioned copy is of one moment.
 """
 
-import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 from itertools import pairwise
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, quote, unquote, quote, unquote
 
 from nightfold import settings
 from nightfold.errors import BadPipeline, NightfoldError
@@ -19,6 +20,8 @@ from nightfold.spark.readers import as_text, check_columns
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
@@ -66,20 +69,25 @@ def _reader(uri: str, source: TableSource, snapshot: str | None, window: Window 
                 with _connect(uri, source) as connection:
                     _begin(connection, uri, window, snapshot=snapshot)
                     with connection.cursor() as cursor:
-                        cursor.execute(_select(source, _columns(connection, source), predicate, window))
+                        found = _columns(connection, source)
+                        cursor.execute(_select(source, found, predicate, window, sqlite=uri.startswith("sqlite")))
                         for rows in cursor.fetch_record_batch():
-                            yield _texts(rows, list(source.columns))
+                            yield _unmarked(rows) if uri.startswith("sqlite") else rows
 
     return read
 
 
-def _select(source: TableSource, found: list[str], predicate: str, window: Window | None) -> str:
+def _select(source: TableSource, found: list[str], predicate: str, window: Window | None, *, sqlite: bool) -> str:
     # Names were checked against the pipeline's patterns and the table's own columns; dates are dates.
-    columns = ", ".join(f'"{c}"' if c in found else f'NULL AS "{c}"' for c in source.columns)
+    # The server writes the text of a value: it knows every type that it has, Arrow does not (uuid, arrays, intervals).
+    # SQLite's driver takes a column's type from its first rows, and fails when these are NULL: so a text is marked there.
+    value = "CASE WHEN {0} IS NULL THEN '' ELSE '=' || CAST({0} AS TEXT) END" if sqlite else "CAST({0} AS TEXT)"
+    columns = ", ".join(f"{value.format(_name(c) if c in found else 'NULL')} AS {_name(c)}" for c in source.columns)
     conditions = [predicate] if predicate else []
     if window is not None:
         after = date.fromisoformat(window.last) + timedelta(days=1)
-        conditions.append(f"\"{source.night_column}\" >= '{window.first}' AND \"{source.night_column}\" < '{after}'")
+        night = _name(str(source.night_column))
+        conditions.append(f"{night} >= '{window.first}' AND {night} < '{after}'")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT {columns} FROM {_quoted(source)}{where}"  # noqa: S608
 
@@ -88,16 +96,14 @@ def _partitions(connection: Any, source: TableSource) -> list[str]:
     """One predicate per partition, which together cover every row once; an empty one means all rows."""
     if source.partitions == 1:
         return [""]
-    column = f'"{source.partition_by}"'
+    column = _name(str(source.partition_by))
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT MIN({column}), MAX({column}) FROM {_quoted(source)}")  # noqa: S608
         low, high = cursor.fetchone()
     if low is None:
         return [""]
-    if not isinstance(low, int):
-        raise BadPipeline(
-            f"{_where(source)}: partition_by {source.partition_by!r} is not an integer column: name one, or leave it out"
-        )
+    if not (isinstance(low, int) and isinstance(high, int)):
+        raise _not_an_integer(source)
     step = max(1, -(-(high - low + 1) // source.partitions))
     bounds = [low + step * i for i in range(1, source.partitions)]
     first, last = f"({column} < {bounds[0]} OR {column} IS NULL)", f"{column} >= {bounds[-1]}"
@@ -105,18 +111,10 @@ def _partitions(connection: Any, source: TableSource) -> list[str]:
     return [first, *middle, last]
 
 
-def _texts(rows: pa.RecordBatch, columns: list[str]) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([_text(rows.column(i)) for i in range(len(columns))], names=columns)
-
-
-def _text(values: pa.Array) -> pa.Array:
-    if isinstance(values, pa.ExtensionArray):
-        values = values.storage
-    if pa.types.is_nested(values.type):
-        return pa.array(
-            [None if v is None else json.dumps(v, default=str, sort_keys=True) for v in values.to_pylist()], pa.string()
-        )
-    return pc.cast(values, pa.string())
+def _unmarked(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """What `_select` marked: '=text' is text, an empty one is NULL."""
+    texts = [pc.if_else(pc.equal(c, ""), pa.scalar(None, pa.string()), pc.utf8_slice_codeunits(c, 1)) for c in rows.columns]
+    return pa.RecordBatch.from_arrays(texts, names=rows.schema.names)
 
 
 def _columns(connection: Any, source: TableSource) -> list[str]:
@@ -133,8 +131,8 @@ def _begin(connection: Any, uri: str, window: Window | None, *, snapshot: str | 
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         if snapshot is not None:
             cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        if window is not None:
-            cursor.execute(f"SET LOCAL TIME ZONE '{window.timezone}'")
+        cursor.execute(f"SET LOCAL TIME ZONE '{window.timezone if window else 'UTC'}'")
+        cursor.execute("SET LOCAL DateStyle TO ISO")
         if snapshot is None:
             cursor.execute("SELECT pg_export_snapshot()")
             return str(cursor.fetchone()[0])
@@ -150,7 +148,8 @@ def _connect(uri: str, source: TableSource) -> Iterator[Any]:
     elif uri.startswith("sqlite"):
         from adbc_driver_sqlite import dbapi
 
-        address = "file:" + uri.split("://", 1)[1].removeprefix("/") + "?mode=ro"
+        path = unquote(uri.split("://", 1)[1].removeprefix("/"))  # sqlite:////absolute; Airflow writes sqlite:///%2Fabsolute
+        address = f"file:{quote(path)}?mode=ro"
     else:
         raise BadPipeline(
             f"connection {source.connection!r}: {uri.split(':', 1)[0]!r} is not read; use postgresql, sqlite, or a jdbc: URI"
@@ -168,11 +167,17 @@ def _connect(uri: str, source: TableSource) -> Iterator[Any]:
 def _jdbc(spark: SparkSession, name: str, source: TableSource, uri: str, window: Window | None) -> DataFrame:
     url, _, query = uri.partition("?")
     reader = spark.read.format("jdbc").option("url", url).option("dbtable", source.table)
+    reader = reader.option("preferTimestampNTZ", True)  # else a wall clock's time is taken for one of this machine's zone
     for key, value in parse_qsl(query):
         reader = reader.option(key, value)
-    if source.partitions > 1:
-        reader = _jdbc_partitions(reader, source)
-    rows = reader.load()
+    try:
+        rows = (_jdbc_partitions(reader, source) if source.partitions > 1 else reader).load()
+    except (PySparkException, Py4JJavaError) as error:
+        words = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error).split("\n")[0]
+        address = re.sub("//[^/]*@", "//", re.split("[;?]", uri)[0])
+        raise DatabaseError(
+            f"{_where(source)} at {address}: {words}: is it up, is the table there, and the driver in spark.jars.packages?"
+        ) from error
     folded = {column.lower(): column for column in rows.columns}  # many databases fold names to upper case
     declared = {column.lower(): column for column in source.columns}
     check_columns(name, source, [declared.get(low, column) for low, column in folded.items()], where=_where(source))
@@ -187,16 +192,13 @@ def _jdbc(spark: SparkSession, name: str, source: TableSource, uri: str, window:
 
 
 def _jdbc_partitions(reader: DataFrameReader, source: TableSource) -> DataFrameReader:
-    bounds = reader.load().agg(F.min(str(source.partition_by)), F.max(str(source.partition_by))).first()
-    if bounds is None or bounds[0] is None:
+    low, high = reader.load().agg(F.min(str(source.partition_by)), F.max(str(source.partition_by))).collect()[0]  # one row
+    if low is None:
         return reader
-    split = {
-        "partitionColumn": source.partition_by,
-        "lowerBound": bounds[0],
-        "upperBound": bounds[1],
-        "numPartitions": source.partitions,
-    }
-    return reader.options(**split)
+    if not isinstance(low, int | Decimal):
+        raise _not_an_integer(source)
+    split = {"lowerBound": int(low), "upperBound": int(high) + 1, "numPartitions": source.partitions}
+    return reader.options(partitionColumn=source.partition_by, **split)
 
 
 def _finished(rows: DataFrame, source: TableSource, ds: str) -> DataFrame:
@@ -208,8 +210,18 @@ def _finished(rows: DataFrame, source: TableSource, ds: str) -> DataFrame:
     return rows.select(*(F.col(f"`{c}`") for c in source.columns), *own)
 
 
+def _not_an_integer(source: TableSource) -> BadPipeline:
+    return BadPipeline(
+        f"{_where(source)}: partition_by {source.partition_by!r} is not an integer column: name one, or leave it out"
+    )
+
+
 def _quoted(source: TableSource) -> str:
-    return ".".join(f'"{part}"' for part in source.table.split("."))
+    return ".".join(_name(part) for part in source.table.split("."))
+
+
+def _name(column: str) -> str:
+    return f'"{column}"'
 
 
 def _where(source: TableSource) -> str:

@@ -29,8 +29,7 @@ def index(ids: DataFrame, *, name: str) -> DataFrame:
 
     :param ids: one column, `id`, distinct
     """
-    numbered = ids.select((F.row_number().over(Window.orderBy("id")) - 1).cast("int").alias(name), "id")
-    return numbered
+    return ids.select((F.row_number().over(Window.orderBy("id")) - 1).cast("int").alias(name), "id")
 
 
 def interactions(taken: DataFrame, users: DataFrame, items: DataFrame) -> DataFrame:
@@ -57,9 +56,11 @@ def catalogue(item_ids: DataFrame, taken: DataFrame, products: DataFrame | None,
         allowed = F.lit(True)
         for column, values in task.items.available.items():
             allowed = allowed & F.coalesce(F.col(f"`{column}`").cast("string").isin(*values), F.lit(False))
-        rows = products.select(F.col(f"`{task.items.id}`").alias("id"), *named, allowed.alias("_allowed")).dropDuplicates(["id"])
-        known = item_ids.join(rows, "id", "left")
-        available = F.coalesce(F.col("_allowed"), F.lit(not task.filters.only_catalogue))
+        # an id that is there twice gives one answer, whatever the order
+        row = F.struct(allowed.alias("allowed"), *named)
+        rows = products.groupBy(F.col(f"`{task.items.id}`").alias("id")).agg(F.max(row).alias("row"))
+        known = item_ids.join(rows, "id", "left").select("id", "row.allowed", "row.title", "row.category")
+        available = F.coalesce(F.col("allowed"), F.lit(not task.filters.only_catalogue))
     else:
         known = item_ids.withColumns({"title": F.lit(None).cast("string"), "category": F.lit(None).cast("string")})
     if task.filters.never:

@@ -52,14 +52,13 @@ def step(field: Field) -> float | None:
 
 
 def prepared(clean: DataFrame, columns: Sequence[Field], *, time: str | None = None) -> DataFrame:
-    """Every field under its key; for times whether the row's day is its night's (`<key>_on`), for doubles `<key>_infinite`.
+    """Every field under its key; for times also whether the row's day is its night's (`<key>_on`).
 
     :param time: name of the column by which the weekday and the hour of a row are told
     """
     day = F.col("night").cast("date")
     made = [_value(field).alias(field.key) for field in columns]
     made += [(_raw(f).cast("date") == day).alias(f"{f.key}_on") for f in columns if f.kind == "time"]
-    made += [(F.abs(_raw(f)) == float("inf")).alias(f"{f.key}_infinite") for f in columns if f.type == "double"]
     moment = next((f for f in columns if f.name == time), None)
     if moment is not None:
         made.append((F.weekday(_raw(moment)) * 24 + F.hour(_raw(moment).cast("timestamp"))).cast("string").alias(WEEK_HOUR))
@@ -67,7 +66,7 @@ def prepared(clean: DataFrame, columns: Sequence[Field], *, time: str | None = N
 
 
 def by_night(frame: DataFrame, columns: Sequence[Field]) -> dict[str, dict[str, Any]]:
-    """Night → rows, and in `columns` per field: filled, mean, variance (of the population), min, max, on_night, infinite;
+    """Night → rows, and in `columns` per field: filled, mean, variance (of the population), min, max, on_night;
     of a text the mean, min and max are those of its length.
 
     A row per night comes to the driver. No sketch is taken here: one would keep Spark from compiling all the others.
@@ -80,8 +79,6 @@ def by_night(frame: DataFrame, columns: Sequence[Field]) -> dict[str, dict[str, 
             measures.append(F.var_pop(value).alias(f"{f.key}:variance"))
         if f.kind == "time":
             measures.append(F.count_if(f"{f.key}_on").alias(f"{f.key}:on_night"))
-        if f.type == "double":
-            measures.append(F.count_if(f"{f.key}_infinite").alias(f"{f.key}:infinite"))
     names = {f.key: f.name for f in columns}
     result = {}
     for row in frame.groupBy("night").agg(*measures).collect():
@@ -270,12 +267,12 @@ def _value(field: Field) -> Column:
         return F.unix_micros(value) / 1e6
     if field.kind == "text":
         return value.cast("string")
-    number = value.cast("double")
-    return F.when(F.abs(number) < float("inf"), number)  # an infinite value has no mean; NaN does not pass either
+    return value.cast("double")
 
 
 def _distinct(key: str) -> Column:
-    return F.hll_sketch_estimate(F.hll_sketch_agg(F.xxhash64(F.col(key)), SKETCH)).alias(f"{key}:distinct")
+    hashed = F.when(F.col(key).isNotNull(), F.xxhash64(key))  # the hash of a NULL is not NULL
+    return F.hll_sketch_estimate(F.hll_sketch_agg(hashed, SKETCH)).alias(f"{key}:distinct")
 
 
 def _class_of(key: str, edges: Sequence[float]) -> Column:

@@ -3,10 +3,11 @@
 import csv
 import io
 
-from nightfold import landing
+from nightfold import landing, schemas
 from nightfold.errors import BadInput
 from nightfold.landing import LandedFile
 from nightfold.pipeline.sources import FileSource
+from nightfold.spark import tables
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -43,27 +44,26 @@ def read_files(spark: SparkSession, name: str, source: FileSource, nights: dict[
     files = [file for landed in nights.values() for file in landed if file.size > 0]
     reader = {"csv": _csv, "jsonl": _json_lines, "parquet": _parquet}[source.format]
     night = _night(source, next(iter(nights)))
-    frames = [reader(spark, name, source, files, night)] if files else []
-    columns = [*source.columns, "_malformed", "_reason", "night"]
-    if not frames:
-        return spark.createDataFrame([], T.StructType([T.StructField(c, T.StringType()) for c in columns]))
-    return frames[0].select(*columns)
+    return reader(spark, name, source, files, night) if files else _nothing(spark, source)
 
 
 def _night(source: FileSource, snapshot_night: str) -> Column:
     if not source.nightly:
         return F.lit(snapshot_night)
-    return F.regexp_extract(F.col("_metadata.file_path"), landing.night_pattern(source), 1)
+    path = F.url_decode(F.replace("_metadata.file_path", F.lit("+"), F.lit("%2B")))  # Spark escapes a space in it, not a plus
+    return F.regexp_extract(path, landing.night_pattern(source), 1)
 
 
 def _csv(spark: SparkSession, name: str, source: FileSource, files: list[LandedFile], night: Column) -> DataFrame:
     groups: dict[tuple[str, ...], list[str]] = {}
     for file in files:
         header = _csv_header(file, source)
+        if not header:  # blank lines only: the same as an empty file
+            continue
         check_columns(name, source, list(header), where=file.uri)
         groups.setdefault(header, []).append(file.uri)
     frames = [_csv_group(spark, source, header, uris, night) for header, uris in groups.items()]
-    return _union(frames)
+    return _union(frames) if frames else _nothing(spark, source)
 
 
 def _csv_header(file: LandedFile, source: FileSource) -> tuple[str, ...]:
@@ -72,7 +72,7 @@ def _csv_header(file: LandedFile, source: FileSource) -> tuple[str, ...]:
     except LookupError as error:
         raise BadInput(f"{file.uri}: no such encoding {source.encoding!r}: mend the source's encoding") from error
     rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=source.delimiter)
-    return tuple(next(rows, []))
+    return tuple(next(filter(None, rows), []))
 
 
 def _csv_group(spark: SparkSession, source: FileSource, header: tuple[str, ...], uris: list[str], night: Column) -> DataFrame:
@@ -95,10 +95,10 @@ def _csv_group(spark: SparkSession, source: FileSource, header: tuple[str, ...],
 
 def _json_lines(spark: SparkSession, name: str, source: FileSource, files: list[LandedFile], night: Column) -> DataFrame:
     lines = spark.read.option("lineSep", "\n").text([file.uri for file in files])
-    text = F.rtrim("value")
-    parsed = lines.where(F.trim("value") != "").select(
-        text.alias("text"), F.from_json(text, T.MapType(T.StringType(), T.StringType())).alias("fields"), night.alias("night")
-    )
+    text = F.btrim(F.make_valid_utf8("value"), F.lit(" \t\r\ufeff"))
+    records = F.from_json(F.concat(F.lit("["), text, F.lit("]")), "array<map<string,string>>")  # two on a line are not one
+    fields = F.when(F.size(records) == 1, F.get(records, 0)).alias("fields")
+    parsed = lines.select(text.alias("text"), fields, night.alias("night")).where("text != ''")
     keys = parsed.where("fields is not null").select("night", F.explode(F.map_keys("fields")).alias("key")).distinct()
     seen = keys.limit(_MAX_KEYS + 1).collect()
     if len(seen) > _MAX_KEYS:
@@ -154,6 +154,10 @@ def _finished(rows: DataFrame, source: FileSource, present: tuple[str, ...], rea
     why = F.coalesce(reason, F.when(undecodable, F.lit(f"malformed: not {source.encoding}")))
     named = [column.alias(name) for column, name in zip(columns, source.columns, strict=True)]
     return rows.select(*named, text.alias("_malformed"), why.alias("_reason"), night.alias("night"))
+
+
+def _nothing(spark: SparkSession, source: FileSource) -> DataFrame:
+    return spark.createDataFrame([], tables.struct(schemas.raw(source)))
 
 
 def _union(frames: list[DataFrame]) -> DataFrame:

@@ -1,0 +1,194 @@
+"""Delivered files as rows: nothing is typed, nothing is lost, nothing is guessed."""
+
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from nightfold import landing
+from nightfold.errors import BadInput
+from nightfold.spark import readers
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from helpers import land, source
+
+CSV = "format: csv\npath: sales/{ds}.csv\ncolumns: {client: {required: true}, article: {}, note: {}}\n"
+JSON = "format: jsonl\npath: sales/{ds}.jsonl\ncolumns: {client: {}, article: {}}\n"
+FIRST, SECOND = "2026-03-01", "2026-03-02"
+
+
+@pytest.fixture
+def read(utc, home):
+    """Land some files, then read every night: (the columns, _malformed, _reason, night), sorted."""
+
+    def rows(text: str, files: dict[str, bytes | str]) -> list[tuple]:
+        for path, content in files.items():
+            land(home, path, content)
+        taken = source(text)
+        frame = readers.read_files(utc, "sales", taken, landing.nightly(taken, until="2026-12-31"))
+        return sorted((tuple(row) for row in frame.collect()), key=str)
+
+    return rows
+
+
+def test_csv_keeps_newlines_quotes_and_any_alphabet_whatever_the_order_of_the_header(read):
+    marked = '\ufeffnote,client,article\r\n"two\r\nlines, one comma",0007,Käse\r\n"he said ""no""",08,日本\r\n,9,\r\n'
+    plain = "client,article,note\n0007,Käse,a\n"
+    assert read(CSV, {f"sales/{FIRST}.csv": marked, f"sales/{SECOND}.csv": plain}) == [
+        ("0007", "Käse", "a", None, None, SECOND),
+        ("0007", "Käse", "two\nlines, one comma", None, None, FIRST),  # Spark writes the file's own line end as \n
+        ("08", "日本", 'he said "no"', None, None, FIRST),
+        ("9", None, None, None, None, FIRST),
+    ]
+
+
+def test_csv_records_that_are_none_are_kept_with_their_text_and_the_reason(read):
+    content = b"client,article,note\nc1,a1,n1\nc2,a2\nc3,a3,n3,more\nc4,caf\xe9,n4\n"
+    (good, few, many, bytes_) = read(CSV, {f"sales/{FIRST}.csv": content})
+    assert good == ("c1", "a1", "n1", None, None, FIRST)
+    assert few[3:] == ("c2,a2", "malformed: not 3 fields", FIRST)
+    assert many[3:] == ("c3,a3,n3,more", "malformed: not 3 fields", FIRST)
+    assert bytes_[3:] == ("c4,caf\ufffd,n4", "malformed: not UTF-8", FIRST)
+
+
+def test_csv_of_another_encoding_and_delimiter_is_read_as_the_pipeline_says(read):
+    written = "client;article;note\n1;café;€ 5\n".encode("cp1252")
+    assert read(CSV + "delimiter: ;\nencoding: windows-1252\n", {f"sales/{FIRST}.csv": written}) == [
+        ("1", "café", "€ 5", None, None, FIRST)
+    ]
+    with pytest.raises(BadInput, match="no such encoding 'utf-9': mend the source's encoding"):
+        read(CSV + "encoding: utf-9\n", {})
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\ufeff\r\n\r\n", "client,article,note\n", "client,article,note"])
+def test_a_blank_csv_and_a_header_alone_have_no_rows(read, content):
+    assert read(CSV, {f"sales/{FIRST}.csv": content}) == []
+
+
+def test_a_renamed_column_stops_with_the_file_and_both_names(read, home):
+    with pytest.raises(BadInput) as stop:
+        read(CSV, {f"sales/{FIRST}.csv": "customer,article,note\n1,2,3\n"})
+    assert str(stop.value) == (
+        f"file://{home}/landing/sales/{FIRST}.csv: column client is missing; column customer is not declared: "
+        "ask the source, or change sources.sales.columns (extra_columns: ignore lets undeclared ones pass)"
+    )
+
+
+def test_a_column_more_is_refused_or_ignored_and_an_optional_one_may_lack(read):
+    more = {f"sales/{FIRST}.csv": "client,article,colour,note\n1,2,red,x\n3,4\n"}
+    with pytest.raises(BadInput, match="column colour is not declared"):
+        read(CSV, more)
+    (short, whole) = sorted(read(CSV + "extra_columns: ignore\n", more), key=lambda row: row[3] is None)
+    assert whole == ("1", "2", "x", None, None, FIRST)
+    assert short[3:] == ("3,4", "malformed: not 4 fields", FIRST)
+    less = {f"sales/{FIRST}.csv": "client,note\n1,x\n"}
+    with pytest.raises(BadInput, match="column article is missing: ask the source"):
+        read(CSV, less)
+    assert read(CSV.replace("article: {}", "article: {optional: true}"), less) == [("1", None, "x", None, None, FIRST)]
+    with pytest.raises(BadInput, match="column note comes twice"):
+        read(CSV, {f"sales/{FIRST}.csv": "client,article,note,note\n1,2,3,4\n"})
+
+
+def test_the_night_is_that_of_the_delivery_whatever_other_days_stand_in_the_path(utc, home):
+    path = f"file://{home}/moved on 2020-01-01/{{ds}}"
+    folders = source(CSV.replace("sales/{ds}.csv", path))
+    for night, file in ((FIRST, "a+b.csv"), (FIRST, "2019-01-01.csv"), (SECOND, "part 0.csv")):
+        land(home, f"../moved on 2020-01-01/{night}/{file}", "client,article,note\n1,2,3\n")
+    land(home, f"../moved on 2020-01-01/{SECOND}/_SUCCESS", "")
+    nights = landing.nightly(folders, until=SECOND)
+    assert {night: len(files) for night, files in nights.items()} == {FIRST: 2, SECOND: 1}
+    rows = readers.read_files(utc, "sales", folders, nights).collect()
+    assert sorted(row["night"] for row in rows) == [FIRST, FIRST, SECOND]
+    named = source(CSV.replace("sales/{ds}.csv", "my sales+ {ds}.csv"))
+    land(home, f"my sales+ {FIRST}.csv", "client,article,note\n1,2,3\n")
+    (row,) = readers.read_files(utc, "sales", named, landing.nightly(named, until=SECOND)).collect()
+    assert row["night"] == FIRST
+
+
+def test_json_lines_are_text_and_what_is_no_object_is_kept(read):
+    lines = [
+        '\ufeff{"client": "007", "article": {"kind": ["a", 1]}}',
+        '{"client": 12345678901234567890, "article": true}\r',
+        "",
+        "   ",
+        '{"client": "c3"}',
+        '{"client": null, "article": "日本"}',
+        '{"client": "c5", "article": ',
+        '["c6"]',
+        '{"client": "c7"}{"client": "c8"}',
+        '{"client": 009}',
+    ]
+    content = "\n".join(lines).encode() + b'\n{"client": "caf\xe9", "article": "a"}\n{"client": "caf\xe9'
+    found = read(JSON, {f"sales/{FIRST}.jsonl": content})
+    assert [row[:2] for row in found if row[3] is None] == [
+        ("007", '{"kind":["a",1]}'),
+        ("12345678901234567890", "true"),
+        ("c3", None),
+        (None, "日本"),
+    ]
+    assert sorted((row[2], row[3]) for row in found if row[3] is not None) == [
+        ('["c6"]', "malformed: not a JSON object"),
+        ("caf\ufffd,a", "malformed: not UTF-8"),
+        ('{"client": "c5", "article":', "malformed: not a JSON object"),
+        ('{"client": "c7"}{"client": "c8"}', "malformed: not a JSON object"),
+        ('{"client": "caf\ufffd', "malformed: not a JSON object"),
+        ('{"client": 009}', "malformed: not a JSON object"),
+    ]
+
+
+def test_json_keys_are_checked_night_by_night(read, home):
+    fine = {f"sales/{FIRST}.jsonl": '{"client": 1, "article": 2}\n{"client": 3}\n'}
+    assert [row[:2] for row in read(JSON, fine)] == [("1", "2"), ("3", None)]
+    with pytest.raises(BadInput, match=rf"sales/{SECOND}.jsonl \(no line has it\): column article is missing"):
+        read(JSON, {**fine, f"sales/{SECOND}.jsonl": '{"client": 1}\n'})
+    odd = {f"sales/{SECOND}.jsonl": '{"client": 1, "article": 2, "colour": 3}\n'}
+    with pytest.raises(BadInput, match=rf"{SECOND}.jsonl.*column colour is not declared"):
+        read(JSON, odd)
+    assert len(read(JSON + "extra_columns: ignore\n", odd)) == 3
+
+
+def test_typed_parquet_becomes_text_from_which_the_same_value_can_be_read(utc, home):
+    moment = datetime(2026, 3, 1, 23, 30, 0, 5, tzinfo=UTC)
+    values = {
+        "id": pa.array([7], pa.int32()),
+        "code": pa.array(["007"]),
+        "moment": pa.array([moment], pa.timestamp("us", tz="UTC")),
+        "local": pa.array([datetime(2026, 3, 1, 23, 30)], pa.timestamp("us")),  # noqa: DTZ001 (a wall clock's)
+        "price": pa.array([Decimal("1.50")], pa.decimal128(10, 2)),
+        "share": pa.array([0.1], pa.float64()),
+        "day": pa.array([date(2026, 3, 1)]),
+        "open": pa.array([True]),
+        "tags": pa.array([["a", "b"]]),
+        "none": pa.array([None], pa.string()),
+    }
+    target = land(home, f"sales/{FIRST}.parquet", b"")
+    pq.write_table(pa.table(values), target)
+    taken = source(f"format: parquet\npath: sales/{{ds}}.parquet\ncolumns: {{{', '.join(f'{c}: {{}}' for c in values)}}}\n")
+    utc.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
+    (row,) = readers.read_files(utc, "sales", taken, landing.nightly(taken, until=FIRST)).collect()
+    assert tuple(row) == (
+        "7",
+        "007",
+        "2026-03-02T00:30:00.000005+01:00",
+        "2026-03-01 23:30:00",
+        "1.50",
+        "0.1",
+        "2026-03-01",
+        "true",
+        '["a","b"]',
+        None,
+        None,
+        None,
+        FIRST,
+    )
+
+
+def test_parquet_of_two_shapes_is_read_by_name_and_what_is_none_is_refused(utc, home):
+    taken = source("format: parquet\npath: sales/{ds}\ncolumns: {a: {}, b: {optional: true}}\n")
+    for name, table in (("x", {"a": pa.array([1])}), ("y", {"b": pa.array(["01"]), "a": pa.array(["2"])})):
+        pq.write_table(pa.table(table), land(home, f"sales/{FIRST}/{name}.parquet", b""))
+    rows = readers.read_files(utc, "sales", taken, landing.nightly(taken, until=FIRST)).select("a", "b").collect()
+    assert sorted(tuple(row) for row in rows) == [("1", None), ("2", "01")]
+    land(home, f"sales/{SECOND}/z.parquet", "client,article\n")
+    with pytest.raises(BadInput, match=r"z.parquet: is not a Parquet file .*: have it delivered again"):
+        readers.read_files(utc, "sales", taken, landing.nightly(taken, until=SECOND))

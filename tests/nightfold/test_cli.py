@@ -1,0 +1,430 @@
+"""The command line keeps what the design promises: answers, `--json`, exit codes, errors in one line."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from nightfold import cli
+from nightfold.lake import Lake, Manifest
+from nightfold.store import Store, VersionManifest, store_at
+from nightfold.store.lists import encode
+
+import pytest
+import redis
+from helpers import environment, free_port
+
+COMMAND = Path(sys.executable).with_name("nightfold")
+SHOP = """\
+pipeline: shop
+description: Next purchases.
+task: recommend
+sources:
+  sales:
+    format: csv
+    path: "{ds}.csv"
+    columns: {client: {required: true}, article: {required: true}, sold_at: {type: timestamp}}
+recommend:
+  interactions: {source: sales, user: client, item: article, time: sold_at}
+schedule: {start: 2017-01-01}
+"""
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> dict:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def uri(home, valkey_uri, monkeypatch) -> str:
+    """A shop's pipeline file, and an empty store."""
+    (home / "pipelines" / "shop.yaml").write_text(SHOP)
+    address = valkey_uri.removesuffix("/0") + "/8"
+    with redis.Redis.from_url(address) as client:
+        client.flushdb()
+    monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", address)
+    return address
+
+
+@pytest.fixture
+def run(uri, capsys) -> Run:
+    """The command in this process."""
+
+    def run(*words: str) -> Result:
+        try:
+            code = cli.main(words)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return Result(code, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def store(uri) -> Store:
+    """With three nights promoted; the last is live."""
+    store = store_at(uri)
+    for day in (1, 2, 3):
+        publish(store, f"v{day}", night=f"2017-12-0{day}")
+    return store
+
+
+def publish(store: Store, version: str, *, night: str, keep: int = 3) -> None:
+    records = {
+        "1228": encode([("00123", 2.5, "bought 3 times"), (version, 1.25, "popular")]),
+        "Jürgen Ω": encode([("soap", 1.0, "")]),
+    }
+    store.write("shop", version, "a", records)
+    store.write_fallback("shop", version, "a", encode([("milk", 9.0, "popular")]))
+    store.seal(
+        VersionManifest(
+            pipeline="shop",
+            version=version,
+            night=night,
+            attempt="a",
+            published_at=f"{night}T23:00:00+00:00",
+            keys=2,
+            checksum="0",
+            model="m",
+            metrics={"ndcg": 0.5},
+        )
+    )
+    store.promote("shop", version, store.begin("shop"), keep)
+
+
+def failed(result: Result, code: int = 1) -> str:
+    """The one line of a failure."""
+    assert result.code == code, result
+    assert result.out == ""
+    assert result.err.endswith("\n")
+    assert result.err.count("\n") == 1, result.err
+    return result.err.rstrip("\n")
+
+
+# --- lookup
+
+
+def test_lookup_shows_the_list_as_a_reader_gets_it(run, store):
+    result = run("lookup", "shop", "1228")
+    assert result.out == (
+        "shop 1228 · night 2017-12-03 · version v3\n  1. 00123     2.5000  bought 3 times\n  2. v3        1.2500  popular\n"
+    )
+    assert (result.code, result.err) == (0, "")
+
+
+def test_lookup_of_somebody_unknown_shows_the_fallback_and_says_so(run, store):
+    result = run("lookup", "shop", "nobody")
+    assert result.out.splitlines()[0] == "shop nobody · night 2017-12-03 · version v3 · no list of its own: the fallback"
+    assert result.code == 0
+
+
+PROMISED = {
+    "pipeline": "shop",
+    "key": "1228",
+    "version": "v3",
+    "night": "2017-12-03",
+    "published_at": "2017-12-03T23:00:00+00:00",
+    "source": "model",
+    "items": [
+        {"id": "00123", "score": 2.5, "why": "bought 3 times"},
+        {"id": "v3", "score": 1.25, "why": "popular"},
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("lookup", "shop", "1228", "--json"),
+        ("lookup", "shop", "--json", "1228"),
+        ("lookup", "--json", "shop", "1228"),
+        ("--json", "lookup", "shop", "1228"),
+    ],
+    ids=" ".join,
+)
+def test_json_works_wherever_it_stands(run, store, words):
+    assert run(*words).facts == PROMISED
+
+
+def test_several_keys_give_json_lines_in_the_order_asked(run, store):
+    lines = run("lookup", "shop", "nobody", "--json", "Jürgen Ω", "1228", "1228").out.splitlines()
+    assert [json.loads(line)["key"] for line in lines] == ["nobody", "Jürgen Ω", "1228", "1228"]
+    assert [json.loads(line)["source"] for line in lines] == ["fallback", "model", "model", "model"]
+
+
+def test_keys_that_look_like_something_else_are_keys(run, store):
+    for words in (["-1"], ["*"], [""], ["--", "--all"]):
+        result = run("lookup", "shop", "--json", *words)
+        assert (result.code, json.loads(result.out)["source"]) == (0, "fallback"), words
+        assert json.loads(result.out)["key"] == words[-1]
+
+
+@pytest.mark.parametrize("words", [("1228", "-n", "1"), ("-n", "1", "1228"), ("-n1", "1228")], ids=" ".join)
+def test_a_list_can_be_cut(run, store, words):
+    assert [item["id"] for item in run("lookup", "shop", *words, "--json").facts["items"]] == ["00123"]
+
+
+def test_another_version_than_live_can_be_looked_up(run, store):
+    assert run("lookup", "shop", "1228", "--version", "v1", "--json").facts["items"][1]["id"] == "v1"
+    assert failed(run("lookup", "shop", "1228", "--version", "v9")) == ("nightfold: shop: no version 'v9'; kept are: v3, v2, v1")
+
+
+def test_all_gives_every_key_as_json_lines(run, store):
+    for words in (("--all",), ("--all", "--json")):
+        answers = [json.loads(line) for line in run("lookup", "shop", *words).out.splitlines()]
+        assert sorted(answer["key"] for answer in answers) == ["1228", "Jürgen Ω"]
+        assert PROMISED in answers
+    old = run("lookup", "shop", "--all", "--version", "v2", "-n", "1").out.splitlines()
+    assert {json.loads(line)["version"] for line in old} == {"v2"}
+    assert {len(json.loads(line)["items"]) for line in old} == {1}
+
+
+def test_nothing_published_is_an_error_that_says_what_to_do(run):
+    assert failed(run("lookup", "shop", "1228")) == (
+        "nightfold: shop: nothing is published yet: run a night first (`make run`, or trigger nightly_shop)"
+    )
+
+
+# --- versions, rollback, release
+
+
+def test_versions_shows_which_is_live(run, store):
+    result = run("versions", "shop")
+    assert [line.split() for line in result.out.splitlines()] == [
+        ["version", "night", "state", "lists", "published", "at"],
+        ["v3", "2017-12-03", "live", "2", "2017-12-03T23:00:00+00:00"],
+        ["v2", "2017-12-02", "retired", "2", "2017-12-02T23:00:00+00:00"],
+        ["v1", "2017-12-01", "retired", "2", "2017-12-01T23:00:00+00:00"],
+    ]
+
+
+def test_versions_in_json(run, store):
+    facts = run("versions", "shop", "--json").facts
+    assert set(facts) == {"pipeline", "held", "versions"}
+    assert facts["held"] is None
+    assert facts["versions"][0] == {
+        "state": "live",
+        "version": "v3",
+        "night": "2017-12-03",
+        "attempt": "a",
+        "published_at": "2017-12-03T23:00:00+00:00",
+        "keys": 2,
+        "checksum": "0",
+        "model": "m",
+        "facts": {},
+        "metrics": {"ndcg": 0.5},
+    }
+
+
+def test_no_versions_is_no_error(run):
+    assert run("versions", "shop") == (0, "shop: no version is published yet\n", "")
+    assert run("versions", "shop", "--json").facts == {"pipeline": "shop", "held": None, "versions": []}
+
+
+def test_rollback_goes_one_back_and_release_lets_promotions_go_on(run, store):
+    assert run("rollback", "shop") == (
+        0,
+        "shop: v2 is live, v3 is marked bad; promotions are held until `nightfold release shop`\n",
+        "",
+    )
+    assert run("lookup", "shop", "1228", "--json").facts["version"] == "v2"
+    assert run("versions", "shop").out.splitlines()[-1] == (
+        "promotions are held (rolled back from v3): `nightfold release shop` lets them go on"
+    )
+    assert run("release", "shop") == (0, "shop: promotions go on\n", "")
+    assert run("release", "shop") == (0, "shop: promotions were not held\n", "")
+
+
+def test_rollback_and_release_in_json(run, store):
+    assert run("rollback", "--json", "shop", "--to", "v1").facts == {"pipeline": "shop", "from": "v3", "to": "v1", "held": True}
+    assert run("release", "shop", "--json").facts == {"pipeline": "shop", "released": True}
+    assert run("release", "shop", "--json").facts == {"pipeline": "shop", "released": False}
+
+
+def test_rollback_to_nowhere_names_what_there_is(run, store):
+    assert failed(run("rollback", "shop", "--to", "v9")) == ("nightfold: shop: cannot roll back to v9: promoted before are: v2, v1")
+
+
+# --- report
+
+
+def test_report_says_where_the_reports_of_the_last_night_are(run, home):
+    lake = Lake("shop")
+    for dataset, night in (("profile", "2017-12-02"), ("profile", "2017-12-03"), ("evaluation", "2017-12-02")):
+        place = f"shop/{dataset}/attempts/{night}"
+        facts = {"report": f"{place}/report.html", "json": f"{place}/report.json"}
+        lake.commit(Manifest(pipeline="shop", dataset=dataset, night=night, attempt="a", fingerprint="f", facts=facts))
+    below = f"{home}/lake/shop"
+    assert run("report", "shop").out == (
+        f"data        2017-12-03  {below}/profile/attempts/2017-12-03/report.html\n"
+        f"evaluation  2017-12-02  {below}/evaluation/attempts/2017-12-02/report.html\n"
+    )
+    assert run("report", "shop", "--json", "--ds", "2017-12-03").facts == {
+        "pipeline": "shop",
+        "data": {
+            "night": "2017-12-03",
+            "page": f"{below}/profile/attempts/2017-12-03/report.html",
+            "figures": f"{below}/profile/attempts/2017-12-03/report.json",
+        },
+    }
+    assert failed(run("report", "shop", "--ds", "2016-01-01")) == (
+        "nightfold: shop: there are no reports for night 2016-01-01: run a night first"
+    )
+
+
+def test_no_reports_is_an_error_that_says_what_to_do(run):
+    assert failed(run("report", "shop")) == "nightfold: shop: there are no reports: run a night first"
+
+
+# --- validate
+
+
+def test_validate_accepts_a_right_file(run, home):
+    file = str(home / "pipelines" / "shop.yaml")
+    assert run("validate", file) == (0, f"{file}: valid: recommend from sales\n", "")
+    assert run("validate", file, "--json").facts == {
+        "valid": True,
+        "file": file,
+        "pipeline": "shop",
+        "task": "recommend",
+        "sources": ["sales"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (SHOP.replace("task:", "tsk:"), "task: missing; add it; tsk: unknown field; did you mean 'task'?"),
+        (SHOP + "task: recommend\n", "cannot be read as YAML: the field 'task' is given twice in"),
+        ("", "must be a mapping that starts with 'pipeline: wrong'"),
+        (SHOP, "pipeline: is 'shop'; name it 'wrong', or rename the file"),
+    ],
+)
+def test_validate_refuses_a_wrong_file_naming_file_and_field(run, tmp_path, content, complaint):
+    file = tmp_path / "wrong.yaml"
+    file.write_text(content)
+    for more in ((), ("--json",)):
+        assert failed(run("validate", str(file), *more)).startswith(f"nightfold: {file}: {complaint}")
+
+
+def test_validate_of_no_file_and_of_a_folder(run, home):
+    folder = home / "pipelines"
+    assert failed(run("validate", str(folder / "nope.yaml"))).endswith("nope.yaml: no such pipeline file; there are: shop")
+    assert "cannot be read as YAML: [Errno 21] Is a directory" in failed(run("validate", str(folder)))
+
+
+# --- errors
+
+
+@pytest.mark.parametrize("command", ["lookup", "versions", "rollback", "release", "report"])
+def test_an_unknown_pipeline_is_named_beside_those_that_there_are(run, home, command):
+    words = ("1228",) if command == "lookup" else ()
+    assert failed(run(command, "stop", *words)) == (
+        f"nightfold: {home}/pipelines/stop.yaml: no such pipeline file; there are: shop"
+    )
+
+
+@pytest.mark.parametrize("command", ["lookup", "versions", "rollback", "release"])
+def test_a_store_that_is_down_is_one_line_without_the_password(run, monkeypatch, command):
+    monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", f"redis://:s3cret@127.0.0.1:{free_port()}/0")
+    line = failed(run(command, "shop", *(("1228",) if command == "lookup" else ())))
+    assert line.startswith("nightfold: store redis://127.0.0.1:")
+    assert "AIRFLOW_CONN_KV_DEFAULT" in line
+    assert "s3cret" not in line
+
+
+def test_no_connection_says_how_to_get_one(run, monkeypatch):
+    monkeypatch.delenv("AIRFLOW_CONN_KV_DEFAULT")
+    assert "run `make up` on a laptop; elsewhere set AIRFLOW_CONN_KV_DEFAULT" in failed(run("versions", "shop"))
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "nightfold: the following arguments are required: COMMAND; see `nightfold --help`"),
+        (("look",), "nightfold: argument COMMAND: invalid choice: 'look' (choose from 'validate', 'lookup',"),
+        (("lookup",), "nightfold lookup: the following arguments are required: PIPELINE"),
+        (("lookup", "shop"), "nightfold: lookup: give keys, or --all"),
+        (("lookup", "shop", "1228", "--all"), "nightfold: lookup: give keys, or --all"),
+        (("lookup", "shop", "1228", "-n", "0"), "nightfold lookup: argument -n: must be a whole number from 1 on, not '0'"),
+        (("lookup", "shop", "1228", "-n", "x"), "nightfold lookup: argument -n: must be a whole number from 1 on, not 'x'"),
+        (("lookup", "shop", "1228", "--nope"), "nightfold: '--nope' is not understood"),
+        (("lookup", "shop", "\udcff"), "nightfold: lookup: key '\\udcff' is not UTF-8"),
+        (("versions", "shop", "more"), "nightfold: 'more' is not understood"),
+        (("versions",), "nightfold versions: the following arguments are required: PIPELINE"),
+        (("validate",), "nightfold validate: the following arguments are required: FILE"),
+        (("rollback", "shop", "--to"), "nightfold rollback: argument --to: expected one argument"),
+        (("release",), "nightfold release: the following arguments are required: PIPELINE"),
+        (("report",), "nightfold report: the following arguments are required: PIPELINE"),
+    ],
+    ids=lambda value: " ".join(value).encode("ascii", "replace").decode() if isinstance(value, tuple) else "",
+)
+def test_wrong_use_is_2_and_one_line(run, words, complaint):
+    assert failed(run(*words), code=2).startswith(complaint)
+
+
+# --- as a process of its own
+
+
+@pytest.fixture
+def process(home, uri):
+    """The installed command's environment."""
+    return {**environment(home), "AIRFLOW_CONN_KV_DEFAULT": uri}
+
+
+def test_the_installed_command_answers_and_exits_as_promised(process, store):
+    def run(*words: str) -> Result:
+        done = subprocess.run([str(COMMAND), *words], env=process, capture_output=True, text=True, timeout=60, check=False)
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    assert run("lookup", "shop", "1228", "--json").facts == PROMISED
+    assert failed(run("lookup", "stop", "1228")).endswith("there are: shop")
+    assert failed(run("lookup", "shop"), code=2) == "nightfold: lookup: give keys, or --all; see `nightfold --help`"
+    assert run("--help").code == 0
+
+
+@pytest.mark.parametrize("lists", [2, 3000])
+def test_a_reader_that_takes_only_the_first_line_meets_no_complaint(process, uri, lists):
+    store = store_at(uri)
+    store.write("shop", "v", "a", {f"k{i}": encode([("x" * 200, 1.0, "")]) for i in range(lists)})
+    store.write_fallback("shop", "v", "a", encode([]))
+    manifest = VersionManifest(
+        pipeline="shop", version="v", night="2017-12-03", attempt="a", published_at="", keys=lists, checksum="", model=""
+    )
+    store.seal(manifest)
+    done = subprocess.run(
+        ["/bin/sh", "-c", '"$0" lookup shop --all --version v | head -1', str(COMMAND)],
+        env=process,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["items"][0]["id"] == "x" * 200
+
+
+def test_a_command_whose_reader_is_gone_ends_quietly_but_not_as_a_success(process, store):
+    writer = subprocess.Popen(
+        ["/bin/sh", "-c", 'sleep 0.2; exec "$0" lookup shop 1228', str(COMMAND)],
+        env=process,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdout is not None
+    assert writer.stderr is not None
+    writer.stdout.close()
+    assert writer.stderr.read() == ""
+    assert writer.wait(60) == 1

@@ -1,0 +1,168 @@
+"""ingest on a tiny shop: every night up to `ds` that raw lacks, once, and none after it."""
+
+import os
+import sqlite3
+
+from nightfold import rollup
+from nightfold.errors import BadInput
+from nightfold.lake import Lake
+
+import pytest
+from helpers import job, land, run, tiny_shop
+
+import spark_jobs.ingest as ingest
+
+HEAD = "client,article,ticket,pieces,sold_at\n"
+FIRST, SECOND, THIRD = "2026-01-01", "2026-01-02", "2026-01-03"
+
+
+@pytest.fixture
+def no_spark(monkeypatch):
+    """From now on, whoever opens a Spark session fails."""
+
+    def refuse() -> None:
+        monkeypatch.setattr("nightfold.spark.job.open_session", lambda *_, **__: pytest.fail("Spark was started"))
+
+    return refuse
+
+
+def sale(night: str, client: str = "007") -> str:
+    return f"{HEAD}{client},0042,t1,1,{night} 10:00:00\n"
+
+
+def deliver(home, *nights: str) -> None:
+    for night in nights:
+        land(home, f"shop/sales/{night}.csv", sale(night))
+
+
+def rows(spark, night: str, name: str = "sales") -> dict[str, list[tuple]]:
+    """What raw holds for a run, by night."""
+    lake = Lake("shop")
+    entries = lake.get("ingest", night).facts["sources"][name]
+    return {
+        n: sorted(tuple(r) for r in spark.read.parquet(lake.spark_path(e["data"])).collect()) if e["data"] else []
+        for n, e in entries.items()
+    }
+
+
+def test_ids_keep_their_zeros_and_every_night_up_to_ds_is_taken_and_none_after(spark, home, no_spark):
+    deliver(home, FIRST, SECOND, THIRD)
+    assert run(ingest, tiny_shop(), SECOND) == f"2 deliveries taken, 2 rows up to {SECOND} (sales 2)"
+    assert rows(spark, SECOND) == {
+        FIRST: [("007", "0042", "t1", "1", f"{FIRST} 10:00:00", None, None, FIRST)],
+        SECOND: [("007", "0042", "t1", "1", f"{SECOND} 10:00:00", None, None, SECOND)],
+    }
+    assert Lake("shop").nights("raw/sales") == [FIRST, SECOND]
+    no_spark()
+    again = run(ingest, tiny_shop(), SECOND)
+    assert again == f"2 deliveries taken, 2 rows up to {SECOND} (sales 2) (committed before from the same inputs; reused)"
+
+
+def test_what_lands_later_changes_nothing_of_an_earlier_night(spark, home):
+    deliver(home, FIRST, SECOND)
+    run(ingest, tiny_shop(), FIRST)
+    alone = Lake("shop").get("ingest", FIRST)
+    run(ingest, tiny_shop(), SECOND)
+    os.rename(home / "lake", home / "another")
+    deliver(home, THIRD)
+    run(ingest, tiny_shop(), THIRD)
+    run(ingest, tiny_shop(), FIRST)
+    after = Lake("shop").get("ingest", FIRST)
+    assert after.fingerprint == alone.fingerprint
+    assert rollup.rows(after, "sales") == {FIRST: 1}
+
+
+def test_a_delivery_that_has_changed_is_taken_again_and_it_alone(spark, home):
+    deliver(home, FIRST, SECOND)
+    run(ingest, tiny_shop(), SECOND)
+    before = Lake("shop").find_all("raw/sales", [FIRST, SECOND])
+    os.utime(home / "landing/shop/sales" / f"{SECOND}.csv")  # another time, the same content
+    land(home, f"shop/sales/{FIRST}.csv", sale(FIRST, "008"))
+    assert run(ingest, tiny_shop(), SECOND).startswith("1 deliveries taken")
+    after = Lake("shop").find_all("raw/sales", [FIRST, SECOND])
+    assert after[SECOND] == before[SECOND]
+    assert after[FIRST].attempt != before[FIRST].attempt
+    assert [row[0] for row in rows(spark, SECOND)[FIRST]] == ["008"]
+
+
+def test_a_delivery_that_has_left_the_landing_place_stays_in_raw(spark, home):
+    deliver(home, FIRST, SECOND)
+    run(ingest, tiny_shop(), FIRST)
+    (home / "landing/shop/sales" / f"{FIRST}.csv").unlink()
+    run(ingest, tiny_shop(), SECOND)
+    assert rollup.rows(Lake("shop").get("ingest", SECOND), "sales") == {FIRST: 1, SECOND: 1}
+
+
+def test_no_delivery_stops_the_night_unless_the_day_is_declared_closed(spark, home):
+    deliver(home, FIRST)
+    with pytest.raises(BadInput) as stop:
+        run(ingest, tiny_shop(), SECOND)
+    assert str(stop.value) == (
+        f"file://{home}/landing/shop/sales/{SECOND}.csv: no delivery for night {SECOND}: have it landed, "
+        "or declare the day under sources.sales.closed"
+    )
+    assert Lake("shop").nights("raw/sales") == [], "nothing is taken"
+    run(ingest, tiny_shop({"sources": {"sales": {"closed": [SECOND]}}}), SECOND)
+    assert rollup.rows(Lake("shop").get("ingest", SECOND), "sales") == {FIRST: 1}
+
+
+def test_a_delivery_without_rows_is_as_the_pipeline_says(spark, home):
+    deliver(home, FIRST)
+    land(home, f"shop/sales/{SECOND}.csv", HEAD)
+    with pytest.raises(BadInput, match=f"sales/{SECOND}.csv: the delivery for night {SECOND} has no rows.*empty: accept"):
+        run(ingest, tiny_shop(), SECOND)
+    accepting = tiny_shop({"sources": {"sales": {"empty": "accept"}}})
+    run(ingest, accepting, SECOND)
+    assert rollup.rows(Lake("shop").get("ingest", SECOND), "sales") == {FIRST: 1, SECOND: 0}
+    assert rollup.folders(Lake("shop").get("ingest", SECOND), "sales", since=SECOND) == []
+
+
+def test_a_wrong_header_stops_before_anything_is_committed(spark, home):
+    deliver(home, FIRST)
+    land(home, f"shop/sales/{SECOND}.csv", sale(SECOND).replace("client", "customer"))
+    with pytest.raises(BadInput, match=f"{SECOND}.csv: column client is missing; column customer is not declared"):
+        run(ingest, tiny_shop(), SECOND)
+    assert Lake("shop").nights("ingest") == Lake("shop").nights("raw/sales") == []
+
+
+def test_a_folder_per_night_and_a_snapshot_are_taken_once_a_night(spark, home, no_spark):
+    goods = {"format": "jsonl", "path": "shop/goods.jsonl", "delivery": "snapshot", "columns": {"id": {"type": "string"}}}
+    pipeline = tiny_shop({"sources": {"sales": {"path": "shop/sales/{ds}"}, "goods": goods}})
+    land(home, f"shop/sales/{FIRST}/a.csv", sale(FIRST))
+    land(home, f"shop/sales/{FIRST}/b.csv", sale(FIRST, "008"))
+    with pytest.raises(BadInput, match=f"shop/goods.jsonl: the snapshot for night {FIRST} is not there: have it delivered"):
+        run(ingest, pipeline, FIRST)
+    land(home, "shop/goods.jsonl", ['{"id": "0042"}'])
+    run(ingest, pipeline, FIRST)
+    assert rollup.rows(Lake("shop").get("ingest", FIRST), "sales") == {FIRST: 2}
+    land(home, "shop/goods.jsonl", ['{"id": "0042"}', '{"id": "0043"}'])
+    land(home, f"shop/sales/{SECOND}/a.csv", sale(SECOND))
+    run(ingest, pipeline, SECOND)
+    found = {night: rollup.rows(Lake("shop").get("ingest", night), "goods") for night in (FIRST, SECOND)}
+    assert found == {FIRST: {FIRST: 1}, SECOND: {SECOND: 2}}
+    no_spark()
+    assert run(ingest, pipeline, FIRST).endswith("reused)"), "a snapshot is history once it is taken"
+
+
+def test_a_nightly_table_is_taken_from_the_first_night_on_and_only_what_is_new(spark, home, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", f"sqlite:///{home / 'shop.db'}")
+    with sqlite3.connect(home / "shop.db") as database:
+        database.execute("CREATE TABLE sales (client text, article text, ticket text, pieces integer, sold_at text)")
+        for night in ("2025-12-31", FIRST, SECOND, THIRD):
+            database.execute("INSERT INTO sales VALUES ('007', '0042', 't1', 1, ?)", [f"{night} 10:00:00"])
+    database.close()
+    table = {"format": "table", "connection": "shop_db", "table": "sales", "night_column": "sold_at", "path": None}
+    pipeline = tiny_shop({"sources": {"sales": table}})
+    run(ingest, pipeline, FIRST)
+    first = Lake("shop").get("raw/sales", FIRST)
+    assert run(ingest, pipeline, SECOND).startswith("1 deliveries taken, 2 rows")
+    assert rows(spark, SECOND)[SECOND] == [("007", "0042", "t1", "1", f"{SECOND} 10:00:00", None, None, SECOND)]
+    assert Lake("shop").get("raw/sales", FIRST) == first
+    with pytest.raises(BadInput, match="table sales: the delivery for night 2026-01-04 has no rows"):
+        run(ingest, pipeline, "2026-01-04")
+
+
+def test_the_plan_names_what_is_to_be_taken(spark, home):
+    deliver(home, FIRST, SECOND)
+    wanted = ingest.plan(job("ingest", tiny_shop(), SECOND), "sales")
+    assert (list(wanted.files), wanted.nights, wanted.kept, wanted.done) == ([FIRST, SECOND], [], {}, False)
