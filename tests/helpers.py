@@ -25,6 +25,7 @@ LIMIT = 20.0  # seconds for a server to answer; it takes 0.1
 
 SHOP = """
 pipeline: shop
+description: A corner shop.
 timezone: UTC
 task: recommend
 sources:

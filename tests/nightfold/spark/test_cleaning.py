@@ -33,17 +33,33 @@ def raw(spark, taken, values, night: str = NIGHT):
 @pytest.mark.parametrize(
     ("kind", "good", "bad"),
     [
-        ("integer", {"7": 7, " -7 ": -7, "+7": 7, "007": 7, "9007199254740993": 9007199254740993}, ["1.5", "1e3", "x", "9" * 30, "0x1"]),
+        (
+            "integer",
+            {"7": 7, " -7 ": -7, "+7": 7, "007": 7, "9007199254740993": 9007199254740993},
+            ["1.5", "1e3", "x", "9" * 30, "0x1"],
+        ),
         ("double", {"1.5": 1.5, " 1e3 ": 1000.0, "-0.1": -0.1}, ["1,5", "x", "NaN", "Infinity"]),
         ("decimal(6,2)", {"1.50": Decimal("1.50"), "-9999.99": Decimal("-9999.99")}, ["1,50", "99999.00", "NaN"]),
         ("boolean", {"true": True, "F": False, "1": True, "no": False}, ["maybe", "2"]),
-        ("date", {"2026-03-01": date(2026, 3, 1), "2026-03-01T10:00:00": date(2026, 3, 1)}, ["2026-02-30", "01.03.2026", "2026", "2026-03-01 x"]),
+        (
+            "date",
+            {"2026-03-01": date(2026, 3, 1), "2026-03-01T10:00:00": date(2026, 3, 1)},
+            ["2026-02-30", "01.03.2026", "2026", "2026-03-01 x"],
+        ),
         (
             "timestamp",
-            {"2026-03-01 10:00:00": "2026-03-01 10:00:00", "2026-03-01T10:00:00.5+01:00": "2026-03-01 09:00:00.500000", "2026-03-01": "2026-03-01 00:00:00"},
+            {
+                "2026-03-01 10:00:00": "2026-03-01 10:00:00",
+                "2026-03-01T10:00:00.5+01:00": "2026-03-01 09:00:00.500000",
+                "2026-03-01": "2026-03-01 00:00:00",
+            },
             ["12:30", "2026", "today", "2026-03-01 25:00:00", "2026-03-01 x"],
         ),
-        ("{type: timestamp, format: dd.MM.yyyy HH:mm}", {"01.03.2026 10:00": "2026-03-01 10:00:00"}, ["2026-03-01 10:00", "1.3.2026 10:00", "31.02.2026 10:00"]),
+        (
+            "{type: timestamp, format: dd.MM.yyyy HH:mm}",
+            {"01.03.2026 10:00": "2026-03-01 10:00:00"},
+            ["2026-03-01 10:00", "1.3.2026 10:00", "31.02.2026 10:00"],
+        ),
         ("{type: date, format: yyyyMMdd}", {"20260301": date(2026, 3, 1)}, ["2026-03-01", "20260230"]),
     ],
     ids=lambda value: str(value)[:12] if isinstance(value, str) else "",
@@ -62,7 +78,9 @@ def source_type(kind: str) -> str:
 
 
 def test_the_first_rule_that_a_row_breaks_is_its_reason(judge):
-    columns = "{id: {required: true}, n: {type: integer, min: 0, max: 10}, kind: {allowed: [a, b]}, share: {type: double, min: 0.5}}"
+    columns = (
+        "{id: {required: true}, n: {type: integer, min: 0, max: 10}, kind: {allowed: [a, b]}, share: {type: double, min: 0.5}}"
+    )
     rows = [
         ("0007", "10", "a", "0.5"),
         ("", "1", "a", "1"),
@@ -97,22 +115,45 @@ def test_a_time_is_of_the_pipelines_zone(utc):
 
 
 KEYED = "format: csv\npath: x/{{ds}}.csv\ncolumns: {{id: {{}}, at: {{type: integer}}, note: {{}}}}\nduplicates: {{key: [id], keep: {keep}{by}}}\n"
-SENT = [("1", "5", "a"), ("1", "7", "b"), ("1", "7", "c"), ("1", "3", "z"), ("2", "x", "bad"), ("2", "1", "only"), (None, "1", "n"), (None, "1", "n")]
+SENT = [
+    ("1", "5", "a"),
+    ("1", "7", "b"),
+    ("1", "7", "c"),
+    ("1", "3", "z"),
+    ("2", "x", "bad"),
+    ("2", "1", "only"),
+    (None, "1", "n"),
+    (None, "1", "n"),
+]
 
 
 @pytest.mark.parametrize(
     ("keep", "by", "kept"),
-    [("last", ", by: at", ("1", 7, "c")), ("first", ", by: at", ("1", 3, "z")), ("last", "", ("1", 7, "c")), ("first", "", ("1", 3, "z"))],
+    [
+        ("last", ", by: at", ("1", 7, "c")),
+        ("first", ", by: at", ("1", 3, "z")),
+        ("last", "", ("1", 7, "c")),
+        ("first", "", ("1", 3, "z")),
+    ],
 )
 def test_duplicates_keep_the_same_row_in_whatever_order_they_arrive(utc, keep, by, kept):
     taken = source(KEYED.format(keep=keep, by=by))
-    for rows, partitions in ((SENT, 1), (SENT[::-1], 3), (SENT[3:] + SENT[:3], 2)):
+    for rows, partitions in ((SENT, 1), (SENT[3:] + SENT[:3], 3)):
         frame = cleaning.one_per_key(cleaning.lean(cleaning.judged(raw(utc, taken, rows).repartition(partitions), taken)), taken)
-        good = [tuple(row) for row in cleaning.good(frame).orderBy("id", "note").collect()]
-        assert good == [(None, 1, "n", NIGHT), (None, 1, "n", NIGHT), (*kept, NIGHT), ("2", 1, "only", NIGHT)]
-        assert frame.where("reason = 'duplicate'").count() == 3
-        (refused,) = cleaning.refused(frame).collect()
-        assert tuple(refused) == ("2", "x", "bad", None, "at: not integer", NIGHT), "a bad row pushes no good one out"
+        found = sorted((row["reason"] or "good", tuple(row["typed"]), row["raw"] and tuple(row["raw"])) for row in frame.collect())
+        assert found[0] == ("at: not integer", ("2", None, "bad"), ("2", "x", "bad", None)), "a bad row pushes no good one out"
+        assert [reason for reason, _, _ in found[1:4]] == ["duplicate"] * 3
+        good = sorted((values for reason, values, _ in found if reason == "good"), key=str)
+        assert good == sorted([(None, 1, "n"), (None, 1, "n"), kept, ("2", 1, "only")], key=str)
+
+
+def test_good_and_refused_rows_go_to_their_own_datasets(utc):
+    taken = source(KEYED.format(keep="last", by=", by: at"))
+    frame = cleaning.one_per_key(cleaning.lean(cleaning.judged(raw(utc, taken, SENT), taken)), taken)
+    assert [tuple(row) for row in cleaning.refused(frame).collect()] == [("2", "x", "bad", None, "at: not integer", NIGHT)]
+    assert sorted(map(str, (tuple(row) for row in cleaning.good(frame).collect()))) == sorted(
+        map(str, [(None, 1, "n", NIGHT), (None, 1, "n", NIGHT), ("1", 7, "c", NIGHT), ("2", 1, "only", NIGHT)])
+    )
 
 
 def test_rows_of_two_nights_are_no_duplicates(utc):

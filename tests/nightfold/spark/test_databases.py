@@ -195,7 +195,7 @@ def test_a_database_out_of_reach_is_one_line_without_the_password(read, postgres
         cursor.execute("SELECT current_setting('unix_socket_directories')")
         folder = cursor.fetchone()[0]
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", f"postgresql://nobody:s3cret@/postgres?host={folder}")
-    with pytest.raises(DatabaseError, match="role \"nobody\" does not exist|authentication failed") as refused:
+    with pytest.raises(DatabaseError, match='role "nobody" does not exist|authentication failed') as refused:
         read(SNAPSHOT + GOODS)
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", "jdbc:derby:memory:absent;user=me;password=s3cret")
     with pytest.raises(DatabaseError, match="at jdbc:derby:memory:absent: .*connect to the database") as absent:
@@ -225,7 +225,9 @@ def test_jdbc_takes_a_time_without_zone_for_one_of_the_pipelines(read, derby, ut
 
 def test_jdbc_says_which_column_or_table_is_wrong(read, derby):
     fill(derby)
-    with pytest.raises(BadInput, match="table goods of connection 'shop_db': column colour is missing; column PRICE is not declared"):
+    with pytest.raises(
+        BadInput, match="table goods of connection 'shop_db': column colour is missing; column PRICE is not declared"
+    ):
         read(SNAPSHOT + "columns: {id: {}, code: {}, colour: {}}\n")
     with pytest.raises(BadPipeline, match="partition_by 'code' is not an integer column"):
         read(SNAPSHOT + GOODS + "partition_by: code\npartitions: 3\n")

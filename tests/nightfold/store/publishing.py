@@ -1,0 +1,58 @@
+"""Versions as the contract's tests publish them."""
+
+from nightfold.store import Store, VersionManifest
+from nightfold.store.lists import encode, lookup
+
+FALLBACK = encode([("milk", 9.0, "popular")])
+
+
+def lists(**items: str) -> dict[str, bytes]:
+    return {key: encode([(item, 1.0, "")]) for key, item in items.items()}
+
+
+def stage(
+    store: Store,
+    version: str,
+    records: dict[str, bytes] | None = None,
+    *,
+    night: str = "2017-12-03",
+    pipeline: str = "shop",
+    attempt: str = "20171204T023000-0",
+) -> VersionManifest:
+    """Write and seal a version."""
+    records = lists(anna="bread") if records is None else records
+    store.write(pipeline, version, attempt, records)
+    store.write_fallback(pipeline, version, attempt, FALLBACK)
+    return store.seal(
+        VersionManifest(
+            pipeline=pipeline,
+            version=version,
+            night=night,
+            attempt=attempt,
+            published_at="2017-12-04T02:41:07+00:00",
+            keys=len(records),
+            checksum="0",
+            model="m1",
+        )
+    )
+
+
+def serve(store: Store, version: str, records: dict[str, bytes] | None = None, *, keep: int = 3, **where: str) -> bool:
+    """Stage a version, and point readers at it."""
+    stage(store, version, records, **where)
+    pipeline = where.get("pipeline", "shop")
+    return store.promote(pipeline, version, store.begin(pipeline), keep)
+
+
+def first(store: Store, key: str, **how) -> str:
+    [answer] = lookup(store, "shop", [key], **how)
+    return answer["items"][0]["id"]
+
+
+def states(store: Store) -> dict[str, str]:
+    return {kept.manifest.version: kept.state for kept in store.versions("shop")}
+
+
+def three_nights(store: Store) -> None:
+    for night, version, item in (("01", "v1", "bread"), ("02", "v2", "eggs"), ("03", "v3", "soap")):
+        serve(store, version, lists(anna=item), night=f"2017-12-{night}")

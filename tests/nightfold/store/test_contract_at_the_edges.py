@@ -1,0 +1,284 @@
+"""What every backend promises when versions go, many come at once, or the server is not as it should be."""
+
+import itertools
+import threading
+from collections.abc import Callable
+
+from nightfold.errors import (
+    BadPipeline,
+    IncompleteVersion,
+    PromotionRefused,
+    StoreError,
+    UnknownVersion,
+)
+from nightfold.store import Store, store_at
+from nightfold.store.lists import checksum, decode, encode, lookup, lookup_all, record_digest
+
+import pytest
+import redis
+from helpers import free_port
+from publishing import FALLBACK, first, lists, serve, stage, states, three_nights
+
+# --- what stays, what goes
+
+
+def test_the_last_promoted_stay_and_older_ones_vanish_with_all_their_records(store, names):
+    three_nights(store)
+    store.write("shop", "v1", "20171203T023000-zombie", lists(anna="soap", carl="soap"))
+    before = [name for name in names() if name.split(":")[2] in ("v2", "v3")]
+    serve(store, "v4", night="2017-12-04", keep=3)
+    assert states(store) == {"v4": "live", "v3": "retired", "v2": "retired"}
+    assert [name for name in names() if name.split(":")[2] == "v1"] == []
+    assert [name for name in names() if name.split(":")[2] in ("v2", "v3")] == before
+    assert first(store, "anna", version="v2") == "eggs"
+    assert store.find("shop", "v1") is None
+
+
+def test_deleting_a_version_takes_nothing_of_one_whose_name_it_begins(store):
+    serve(store, "v1", night="2017-12-01", keep=2)
+    serve(store, "v12", lists(anna="eggs"), night="2017-12-02", keep=2)
+    serve(store, "v1", lists(anna="tea"), night="2017-12-01", keep=2, pipeline="shop_two")
+    serve(store, "v*", lists(anna="soap"), night="2017-12-03", keep=2)
+    assert states(store) == {"v*": "live", "v12": "retired"}
+    assert first(store, "anna", version="v12") == "eggs"
+    assert lookup(store, "shop_two", ["anna"])[0]["items"][0]["id"] == "tea"
+
+
+def test_deleting_a_version_named_like_a_pattern_takes_only_itself(store):
+    for night, version in (("01", "v*"), ("02", "v2"), ("03", "v3")):
+        serve(store, version, lists(anna=version), night=f"2017-12-{night}", keep=2)
+    assert states(store) == {"v3": "live", "v2": "retired"}
+    assert (first(store, "anna"), first(store, "anna", version="v2")) == ("v3", "v2")
+
+
+def test_bad_and_never_promoted_versions_of_older_nights_vanish_too(store, names):
+    three_nights(store)
+    store.rollback("shop")
+    store.release("shop")
+    stage(store, "v3b", night="2017-12-03")
+    for night in ("04", "05"):
+        serve(store, f"v{night}", night=f"2017-12-{night}", keep=2)
+    assert states(store) == {"v05": "live", "v04": "retired"}
+    assert {name.split(":")[2] for name in names() if not name.startswith("nightfold:{")} == {"v04", "v05"}
+
+
+def test_records_left_by_a_promotion_that_died_go_with_the_next(store, names, monkeypatch):
+    serve(store, "v1", night="2017-12-01", keep=2)
+    serve(store, "v2", night="2017-12-02", keep=2)
+    with monkeypatch.context() as dying:
+        dying.setattr(type(store), "_delete", lambda *_, **__: (_ for _ in ()).throw(StoreError("gone away")))
+        with pytest.raises(StoreError):
+            serve(store, "v3", night="2017-12-03", keep=2)
+    assert states(store) == {"v3": "live", "v2": "retired"}
+    assert store.promote("shop", "v3", store.begin("shop"), 2) is False
+    assert [name for name in names() if name.split(":")[2] == "v1"] == []
+
+
+# --- many at once
+
+
+def test_two_versions_promoted_at_once_end_with_one_live(store):
+    for round_ in range(10):
+        versions = [f"r{round_}-{n}" for n in range(4)]
+        for version in versions:
+            stage(store, version, lists(anna=version))
+        start = threading.Barrier(4)
+        outcomes: list[bool | str] = []
+
+        def promote(version: str, start: threading.Barrier = start, outcomes: list = outcomes) -> None:
+            start.wait(10)
+            try:
+                outcomes.append(store.promote("shop", version, store.begin("shop"), 50))
+            except PromotionRefused:
+                outcomes.append("outdated")
+
+        threads = [threading.Thread(target=promote, args=(version,)) for version in versions]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(10)
+        assert len(outcomes) == 4
+        assert True in outcomes
+        assert list(states(store).values()).count("live") == 1
+        live = store.live("shop")
+        assert live is not None
+        assert states(store)[live.version] == "live"
+        assert first(store, "anna") == live.version
+
+
+def test_a_reader_never_sees_half_a_list_or_two_versions_while_nights_are_promoted(store):
+    people = [f"p{i}" for i in range(300)]
+    done = threading.Event()
+    wrong: list[str] = []
+    served: set[str] = set()
+
+    def read() -> None:
+        while not done.is_set():
+            answers = lookup(store, "shop", [*people, "nobody"])
+            served.add(answers[0]["version"])
+            seen = {(a["version"], a["source"], a["items"][0]["id"]) for a in answers[:-1]}
+            if seen != {(answers[0]["version"], "model", answers[0]["version"])}:
+                wrong.append(str(seen))
+            if answers[-1]["source"] != "fallback":
+                wrong.append("nobody has a list")
+
+    serve(store, "n00", {p: encode([("n00", 1.0, "")]) for p in people}, keep=2)
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for n in range(1, 25):
+        serve(store, f"n{n:02}", {p: encode([(f"n{n:02}", 1.0, "")]) for p in people}, keep=2)
+    done.set()
+    for reader in readers:
+        reader.join(10)
+    assert wrong == []
+    assert len(served) > 1, "the readers saw no change"
+
+
+def late(store: Store, meanwhile: Callable[[], object]) -> Store:
+    """The store as a slow reader sees it: something happens between its question and the answer."""
+    slow = object.__new__(type("Slow", (type(store),), {}))
+    slow.__dict__.update(vars(store))
+    pending = [meanwhile]
+
+    def read(*where) -> list[bytes | None]:
+        if pending:
+            pending.pop()()
+        return store.read(*where)
+
+    slow.read = read
+    return slow
+
+
+def two_more_nights(store: Store) -> None:
+    serve(store, "v2", lists(anna="eggs"), night="2017-12-04", keep=2)
+    serve(store, "v3", lists(anna="soap"), night="2017-12-05", keep=2)
+
+
+def test_a_reader_whose_version_was_deleted_meanwhile_gets_the_new_live_one(store):
+    serve(store, "v1", lists(anna="bread"), keep=2)
+    [answer] = lookup(late(store, lambda: two_more_nights(store)), "shop", ["anna"])
+    assert (answer["version"], answer["source"], answer["items"][0]["id"]) == ("v3", "model", "soap")
+
+
+def test_a_half_deleted_version_does_not_turn_a_known_key_into_the_fallback(store, uri):
+    serve(store, "v1", lists(anna="bread", ben="bread"), keep=2)
+
+    def half() -> None:
+        two_more_nights(store)
+        store.write("shop", "v1", "20171204T023000-0", lists(ben="bread"))  # as if the deletion had come so far only
+        store.write_fallback("shop", "v1", "20171204T023000-0", FALLBACK)
+
+    [anna, ben] = lookup(late(store, half), "shop", ["anna", "ben"])
+    assert (anna["version"], anna["source"], anna["items"][0]["id"]) == ("v3", "model", "soap")
+    assert ben["version"] == "v3"
+
+
+def test_a_named_version_deleted_meanwhile_is_said_to_be_gone(store):
+    serve(store, "v1", lists(anna="bread"), keep=2)
+    with pytest.raises(UnknownVersion, match="no version 'v1'; kept are: v3, v2"):
+        lookup(late(store, lambda: two_more_nights(store)), "shop", ["anna"], version="v1")
+
+
+def test_all_keys_of_a_version_deleted_meanwhile_end_with_an_error_not_early(store):
+    serve(store, "v1", {f"k{i}": encode([("x", 1.0, "")]) for i in range(1200)}, keep=2)
+    answers = lookup_all(store, "shop")
+    next(answers)
+    two_more_nights(store)
+    with pytest.raises(UnknownVersion, match="no version 'v1'"):
+        list(answers)
+
+
+def test_a_version_that_lost_lists_is_not_called_whole(store, uri, names):
+    serve(store, "v1", lists(anna="bread", ben="eggs"))
+    with redis.Redis.from_url(uri) as client:
+        client.delete(next(name for name in names() if name.endswith(":u:anna")))
+    with pytest.raises(IncompleteVersion, match="version v1 holds 1 of its 2 lists"):
+        list(lookup_all(store, "shop"))
+    with redis.Redis.from_url(uri) as client:
+        client.delete(next(name for name in names() if name.endswith(":fallback")))
+    with pytest.raises(IncompleteVersion, match="shop: version v1 has lost its records: roll back, or publish the night again"):
+        lookup(store, "shop", ["anna"])
+
+
+# --- the server
+
+
+def test_a_store_that_is_down_is_said_in_one_line_without_the_password():
+    store = store_at(f"redis://somebody:s3cret@127.0.0.1:{free_port()}/0")
+    for ask in (lambda: store.live("shop"), lambda: store.begin("shop"), store.server_id, lambda: list(store.keys("s", "v", "a"))):
+        with pytest.raises(StoreError, match=r"^store redis://127\.0\.0\.1:\d+/0: .*is it up") as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+        assert "s3cret" not in str(caught.value)
+        assert "somebody" not in str(caught.value)
+
+
+def test_a_wrong_password_is_said_in_one_line_without_it(uri):
+    host = uri.rsplit("@", 1)[1]
+    with pytest.raises(StoreError) as caught:
+        store_at(f"redis://:not-the-password@{host}").live("shop")
+    assert "password" in str(caught.value)
+    assert "not-the-password" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "complaint"),
+    [
+        ("http://:s3cret@h:1/0", "no store for 'http'; use a connection of one of: redis, rediss, valkey, valkeys"),
+        (":s3cret@h:1", "no store for ''; use a connection of one of: redis, rediss, valkey, valkeys"),
+        ("redis://:s3cret/5@h:1/0", "the store's connection is not a URI: write / # "),
+    ],
+)
+def test_an_address_that_no_backend_serves_is_refused_without_its_password(address, complaint):
+    with pytest.raises(BadPipeline) as caught:
+        store_at(address)
+    assert str(caught.value).startswith(complaint)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_server_that_may_evict_is_refused(store, uri):
+    with redis.Redis.from_url(uri) as client:
+        try:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+            with pytest.raises(StoreError, match="maxmemory-policy is allkeys-lru, so the server may drop lists by itself"):
+                store.server_id()
+        finally:
+            client.config_set("maxmemory-policy", "noeviction")
+    assert store.server_id() == store.server_id()
+
+
+# --- records and checksums
+
+
+def test_a_record_is_compact_json_and_comes_back_as_items():
+    assert encode([("00123", 0.1234567, "weil's schmeckt"), ("7", 2, "")]) == (
+        b'[["00123",0.123457,"weil\'s schmeckt"],["7",2,""]]'
+    )
+    assert encode([("ö", 1.0, "Ω")]) == '[["ö",1.0,"Ω"]]'.encode()
+    assert decode(b'[["00123",0.5,"why"]]') == [{"id": "00123", "score": 0.5, "why": "why"}]
+
+
+def test_the_checksum_does_not_depend_on_order():
+    digests = [record_digest(key, record) for key, record in lists(a="x", b="y", c="z").items()]
+    assert {checksum(order) for order in itertools.permutations(digests)} == {checksum(digests)}
+    assert checksum([sum(digests[:2]), digests[2]]) == checksum(digests), "nor on how the records were divided"
+    assert checksum([]) == "0000000000000000"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"a": b"1", "b": b"3"},  # a record
+        {"a": b"1"},  # one missing
+        {"a": b"2", "b": b"1"},  # two swapped
+        {"a": b"1", "c": b"2"},  # a key
+        {"a": b"1", "b": b"2", "": b""},  # one more
+    ],
+)
+def test_any_change_changes_the_checksum(changed):
+    def of(records: dict[str, bytes]) -> str:
+        return checksum(record_digest(key, record) for key, record in records.items())
+
+    assert of(changed) != of({"a": b"1", "b": b"2"})

@@ -1,0 +1,134 @@
+"""clean on a tiny shop: every row is accounted for, and only what is new is cleaned."""
+
+import json
+
+from nightfold import rollup
+from nightfold.errors import TooManyRejects
+from nightfold.lake import Lake
+
+import pytest
+from helpers import job, land, run, tiny_shop
+
+import spark_jobs.clean as clean
+import spark_jobs.ingest as ingest
+
+HEAD = "client,article,ticket,pieces,sold_at"
+FIRST, SECOND = "2026-01-01", "2026-01-02"
+MIXED = [
+    HEAD,
+    f"007,0042,t1,1,{FIRST} 10:00:00",
+    f"007,0042,t1,3,{FIRST} 10:00:00",
+    f"007,0043,t1,-1,{FIRST} 10:00:00",
+    f",0043,t1,1,{FIRST} 10:00:00",
+    f"007,0044,t2,1.5,{FIRST} 10:00:00",
+    "008,0042",
+    f"008,0042,t3,1,{FIRST} 23:30:00",
+]
+PER_TICKET = {"duplicates": {"key": ["ticket", "article"], "by": "sold_at"}}
+GOODS = {
+    "format": "jsonl",
+    "path": "shop/goods/{ds}.jsonl",
+    "columns": {"id": {"type": "string", "required": True}},
+}
+
+
+def both(pipeline, night: str) -> str:
+    run(ingest, pipeline, night)
+    return run(clean, pipeline, night)
+
+
+def rows(spark, layer: str, night: str) -> list[dict]:
+    lake = Lake("shop")
+    data = lake.get(f"{layer}/sales", night).data
+    found = [row.asDict() for row in spark.read.parquet(lake.spark_path(data)).collect()] if data else []
+    return sorted(found, key=lambda row: str(list(row.values())))
+
+
+def test_every_row_is_clean_rejected_with_its_text_and_reason_or_a_duplicate(spark, home):
+    land(home, f"shop/sales/{FIRST}.csv", MIXED)
+    pipeline = tiny_shop({"timezone": "Europe/Berlin", "sources": {"sales": {**PER_TICKET, "max_rejected": 0.6}}})
+    assert both(pipeline, FIRST) == "2 rows cleaned, 4 rejected, 1 duplicates"
+    lake = Lake("shop")
+    counted = {layer: lake.get(f"{layer}/sales", FIRST) for layer in ("clean", "rejected")}
+    assert {layer: m.rows for layer, m in counted.items()} == {"clean": 2, "rejected": 4}
+    assert lake.get("raw/sales", FIRST).rows == 2 + 4 + 1
+    good = rows(spark, "clean", FIRST)
+    assert [(row["client"], row["article"], row["pieces"], row["night"]) for row in good] == [
+        ("007", "0042", 3, FIRST),
+        ("008", "0042", 1, FIRST),
+    ]
+    (late,) = spark.createDataFrame([good[1]["sold_at"].timestamp()], "double").collect()
+    assert late[0] == 1767306600.0, "2026-01-01 23:30 in Berlin"
+    refused = rows(spark, "rejected", FIRST)
+    assert sorted((row["_reason"], row["article"], row["pieces"], row["_malformed"]) for row in refused) == [
+        ("client: missing", "0043", "1", None),
+        ("malformed: not 5 fields", "0042", None, "008,0042"),
+        ("pieces: below 0", "0043", "-1", None),
+        ("pieces: not integer", "0044", "1.5", None),
+    ]
+
+
+def test_too_many_rejects_stop_the_night_with_counts_and_the_place_of_the_rows(spark, home):
+    land(home, f"shop/sales/{FIRST}.csv", MIXED)
+    with pytest.raises(TooManyRejects) as stop:
+        both(tiny_shop({"sources": {"sales": {"max_rejected": 0.5}}}), FIRST)
+    words = str(stop.value)
+    assert words.startswith(
+        f"sales, night {FIRST}: 4 of 7 rows refused, more than max_rejected 0.5: "
+        f"client: missing 1, malformed: not 5 fields 1, pieces: below 0 1, pieces: not integer 1; they are in file://{home}/lake/shop/"
+    )
+    place = words.split("they are in ")[1].split(": have")[0]
+    assert spark.read.parquet(place).count() == 4
+    assert Lake("shop").nights("clean/sales") == Lake("shop").nights("clean") == []
+
+
+def test_a_second_run_does_nothing_and_only_a_night_whose_raw_changed_is_cleaned_again(spark, home, monkeypatch):
+    for night in (FIRST, SECOND):
+        land(home, f"shop/sales/{night}.csv", [HEAD, f"007,0042,t1,1,{night} 10:00:00"])
+    both(tiny_shop(), SECOND)
+    before = {night: Lake("shop").get("clean/sales", night) for night in (FIRST, SECOND)}
+    with monkeypatch.context() as none:
+        none.setattr("nightfold.spark.job.open_session", lambda *_, **__: pytest.fail("Spark was started"))
+        assert both(tiny_shop(), SECOND).endswith("reused)")
+    land(home, f"shop/sales/{FIRST}.csv", [HEAD, f"008,0042,t1,1,{FIRST} 10:00:00"])
+    assert both(tiny_shop(), SECOND) == "1 rows cleaned, 0 rejected, 0 duplicates"
+    after = {night: Lake("shop").get("clean/sales", night) for night in (FIRST, SECOND)}
+    assert after[SECOND] == before[SECOND]
+    assert after[FIRST].attempt != before[FIRST].attempt
+    assert [row["client"] for row in rows(spark, "clean", FIRST)] == ["008"]
+    assert rollup.rows(Lake("shop").get("clean", SECOND), "sales") == {FIRST: 1, SECOND: 1}
+    run(clean, tiny_shop({"timezone": "Asia/Tokyo"}), SECOND)
+    assert Lake("shop").get("clean/sales", SECOND).attempt != before[SECOND].attempt, "times are others in another zone"
+
+
+@pytest.mark.parametrize(("missing", "kept", "refused"), [("refuse", 1, 1), ("keep", 2, 0)])
+def test_a_reference_refuses_or_keeps_by_rule(spark, home, missing, kept, refused):
+    refers = {"references": [{"column": "article", "to": "goods.id", "missing": missing}]}
+    pipeline = tiny_shop({"sources": {"sales": refers, "goods": GOODS}})
+    land(home, f"shop/goods/{FIRST}.jsonl", [json.dumps({"id": "0042"})])
+    land(home, f"shop/sales/{FIRST}.csv", [HEAD, *(f"007,{article},t1,1,{FIRST} 10:00:00" for article in ("0042", "42"))])
+    assert both(pipeline, FIRST) == f"{kept + 1} rows cleaned, {refused} rejected, 0 duplicates"
+    assert [row["_reason"] for row in rows(spark, "rejected", FIRST)] == ["article: not in goods.id"] * refused
+
+
+def test_an_accepted_empty_night_is_clean_and_empty(spark, home):
+    pipeline = tiny_shop({"sources": {"sales": {"empty": "accept"}}})
+    land(home, f"shop/sales/{FIRST}.csv", [HEAD])
+    assert both(pipeline, FIRST) == "0 rows cleaned, 0 rejected, 0 duplicates"
+    assert rollup.rows(Lake("shop").get("clean", FIRST), "sales") == {FIRST: 0}
+
+
+def test_rows_that_got_lost_on_the_way_stop_the_night():
+    sales = tiny_shop().sources["sales"]
+    with pytest.raises(clean.RowsLost, match="sales, night 2026-01-01: 3 rows in, 2 out"):
+        clean.check("sales", sales, FIRST, rows=3, by_reason={"good": 1, "duplicate": 1}, where="there")
+
+
+def test_more_nights_than_partitions_are_cleaned_alike(spark, home):
+    nights = [f"2026-01-0{day}" for day in range(1, 7)]
+    for night in nights:
+        land(home, f"shop/sales/{night}.csv", [HEAD, f"007,0042,t1,1,{night} 10:00:00", f"007,0042,t1,2,{night} 10:00:00"])
+    pipeline = tiny_shop({"sources": {"sales": PER_TICKET}})
+    assert both(pipeline, nights[-1]) == "6 rows cleaned, 0 rejected, 6 duplicates"
+    kept, wanted = clean.wanted(job("clean", pipeline, nights[-1]), "sales", Lake("shop").get("ingest", nights[-1]))
+    assert (list(kept), wanted) == (nights, {})
