@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from embedded import ending, night, platform
 from embedded.errors import PlatformError
+from nightfold.errors import NightfoldError
 
 
 def _day(text: str) -> str:
@@ -48,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             platform.clean(say=_say)
         else:
             _say_status()
-    except PlatformError as error:
+    except (PlatformError, NightfoldError) as error:
         print(f"nightfold: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from itertools import islice
 
 from embedded.settings import Settings
-from nightfold.errors import NightfoldError
 from nightfold.lake import Lake
 from nightfold.stages import BY_NAME
 from nightfold.store import Store, open_store
@@ -27,24 +26,19 @@ def sample_keys(store: Store, pipeline: str) -> list[str]:
 
 
 def say_lists(pipeline: str, *, say: Callable[[str], None]) -> None:
-    """A few people's lists, and the live version's metrics."""
-    try:
-        store = open_store()
-        live = store.live(pipeline)
-        if live is None:
-            say(f"Nothing of {pipeline} is live: the night was not promoted.")
-            return
-        say(
-            f"\nLive: version {live.version} of night {live.night}, {live.keys:,} lists. Of {PEOPLE} people, the first {ITEMS} items:"
-        )
-        for found in lookup(store, pipeline, sample_keys(store, pipeline), n=ITEMS):
-            items = ", ".join(f"{item['id']} ({item['why']})" for item in found["items"])
-            say(f"  {found['key']:<10} {items}")
-        say(f"  all of one person: .venv/bin/nightfold lookup {pipeline} KEY")
-        if live.metrics:
-            say("\nMetrics: " + ", ".join(f"{name} {value:.4g}" for name, value in live.metrics.items()))
-    except NightfoldError as error:
-        say(f"nightfold: {error}")
+    """A few people's lists, and the live version's metrics. Raises NightfoldError when the store cannot be read."""
+    store = open_store()
+    live = store.live(pipeline)
+    if live is None:
+        say(f"Nothing of {pipeline} is live: the night was not promoted.")
+        return
+    say(f"\nLive: version {live.version} of night {live.night}, {live.keys:,} lists. Of {PEOPLE} people, the first {ITEMS} items:")
+    for found in lookup(store, pipeline, sample_keys(store, pipeline), n=ITEMS):
+        items = ", ".join(f"{item['id']} ({item['why']})" for item in found["items"])
+        say(f"  {found['key']:<10} {items}")
+    say(f"  all of one person: .venv/bin/nightfold lookup {pipeline} KEY")
+    if live.metrics:
+        say("\nMetrics: " + ", ".join(f"{name} {value:.4g}" for name, value in live.metrics.items()))
 
 
 def say_addresses(settings: Settings, *, say: Callable[[str], None]) -> None:

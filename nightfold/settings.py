@@ -5,7 +5,6 @@ environment wins over `<home>/platform.env`, which holds the embedded servers' a
 passwords (mode 0600) and is absent on a cluster.
 """
 
-import functools
 import json
 import os
 from pathlib import Path
@@ -21,7 +20,6 @@ def home() -> Path:
     return Path(os.environ.get("NIGHTFOLD_HOME") or ROOT / "var").resolve()
 
 
-@functools.cache
 def _platform_env(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}

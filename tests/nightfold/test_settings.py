@@ -17,11 +17,9 @@ def platform(tmp_path, monkeypatch):
 
     def write(*lines: str) -> None:
         (tmp_path / "platform.env").write_text("".join(f"{line}\n" for line in lines))
-        settings._platform_env.cache_clear()
 
     write()
-    yield write
-    settings._platform_env.cache_clear()
+    return write
 
 
 def test_the_environment_wins_over_the_platforms_file_and_that_over_the_default(platform, monkeypatch):

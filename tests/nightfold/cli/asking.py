@@ -1,0 +1,81 @@
+"""A shop with published versions, and what the command line answers."""
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+from nightfold.store import Store, VersionManifest
+from nightfold.store.lists import encode
+
+SHOP = """\
+pipeline: shop
+description: Next purchases.
+task: recommend
+sources:
+  sales:
+    format: csv
+    path: "{ds}.csv"
+    columns: {client: {required: true}, article: {required: true}, sold_at: {type: timestamp}}
+recommend:
+  interactions: {source: sales, user: client, item: article, time: sold_at}
+schedule: {start: 2017-01-01}
+"""
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> dict:
+        return json.loads(self.out)
+
+
+Run = Callable[..., Result]
+
+
+PROMISED = {
+    "pipeline": "shop",
+    "key": "1228",
+    "version": "v3",
+    "night": "2017-12-03",
+    "published_at": "2017-12-03T23:00:00+00:00",
+    "source": "model",
+    "items": [
+        {"id": "00123", "score": 2.5, "why": "bought 3 times"},
+        {"id": "v3", "score": 1.25, "why": "popular"},
+    ],
+}
+
+
+def publish(store: Store, version: str, *, night: str, keep: int = 3) -> None:
+    records = {
+        "1228": encode([("00123", 2.5, "bought 3 times"), (version, 1.25, "popular")]),
+        "Jürgen Ω": encode([("soap", 1.0, "")]),
+    }
+    store.write("shop", version, "a", records)
+    store.write_fallback("shop", version, "a", encode([("milk", 9.0, "popular")]))
+    store.seal(
+        VersionManifest(
+            pipeline="shop",
+            version=version,
+            night=night,
+            attempt="a",
+            published_at=f"{night}T23:00:00+00:00",
+            keys=2,
+            checksum="0",
+            model="m",
+            metrics={"ndcg": 0.5},
+        )
+    )
+    store.promote("shop", version, store.begin("shop"), keep)
+
+
+def failed(result: Result, code: int = 1) -> str:
+    """The one line of a failure."""
+    assert result.code == code, result
+    assert result.out == ""
+    assert result.err.endswith("\n")
+    assert result.err.count("\n") == 1, result.err
+    return result.err.rstrip("\n")
