@@ -29,7 +29,10 @@ FLOW = (
     Stage("ingest", doc="Take in every landed night up to `ds` that raw lacks, as delivered: every column a string."),
     Stage("clean", reads=("ingest",), doc="Type and check the rows; what is refused goes to `rejected`, with its reason."),
     Stage(
-        "profile", reads=("clean",), config=("sources", "recommend.interactions", "timezone"), doc="A page with plots, to look at before trusting the data."
+        "profile",
+        reads=("clean",),
+        config=("sources", "recommend.interactions", "timezone"),
+        doc="A page with plots, to look at before trusting the data.",
     ),
     Stage(
         "features",

@@ -74,10 +74,15 @@ class Grid(Part):
     """The values to try; the grid is their product."""
 
     factors: list[int] = Field(default=[32], min_length=1)
-    regularization: list[float] = Field(default=[0.05], min_length=1)
-    alpha: list[float] = Field(default=[5.0], min_length=1)
-    half_life_days: list[float] = Field(default=[0.0, 180.0], min_length=1)
-    als_weight: list[float] = Field(default=[0.3, 1.0], min_length=1)
+    """ALS: length of a user's and an item's vector."""
+    regularization: list[float] = Field(default=[10.0], min_length=1)
+    """ALS: weight of the penalty."""
+    alpha: list[float] = Field(default=[1.0], min_length=1)
+    """ALS: confidence of one basket."""
+    half_life_days: list[float] = Field(default=[90.0, 180.0], min_length=1)
+    """Days after which something bought counts half; 0: never less."""
+    als_weight: list[float] = Field(default=[1.0, 3.0], min_length=1)
+    """What a full ALS score is worth, in baskets bought on the last day."""
 
     @property
     def points(self) -> int:
@@ -95,8 +100,11 @@ class Training(Part):
     """The metric is taken over the first k of a list drawn from the whole catalogue."""
     grid: Grid = Grid()
     iterations: int = Field(default=10, ge=1, le=100)
-    popularity_days: int = Field(default=28, ge=1)
-    popularity_weight: float = Field(default=0.01, ge=0)
+    """Passes of ALS."""
+    popularity_days: int = Field(default=84, ge=1)
+    """The days that say what is popular now."""
+    popularity_weight: float = Field(default=0.1, ge=0)
+    """What being the most popular item is worth, in baskets."""
     parallelism: int = Field(default=2, ge=1, le=64)
     seed: int = 20171203
 

@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, StrMethodFormatter
 
 SERIES = tuple(COLOUR[name] for name in ("one", "two", "three", "four", "soft"))
 _DIVERGING = LinearSegmentedColormap.from_list("diverging", ["#c0562b", "#f7f7f7", "#2f6fb5"])
@@ -189,6 +189,8 @@ def spread(spreads: Mapping[str, Sequence[Sequence[float]]]) -> Html:
             axes.plot(rows, np.cumsum(values), color=colour, label=name)
         axes.set_xscale("log")
         axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))  # a power of ten as mathematics is no plain text
         axes.set_xlabel("rows")
         axes.set_ylabel("how many have at least so many")
         _legend(axes)

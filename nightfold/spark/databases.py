@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, quote, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 from nightfold import settings
 from nightfold.errors import BadPipeline, NightfoldError

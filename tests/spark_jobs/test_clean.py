@@ -2,15 +2,14 @@
 
 import json
 
+import spark_jobs.clean as clean
+import spark_jobs.ingest as ingest
 from nightfold import rollup
 from nightfold.errors import TooManyRejects
 from nightfold.lake import Lake
 
 import pytest
 from helpers import job, land, run, tiny_shop
-
-import spark_jobs.clean as clean
-import spark_jobs.ingest as ingest
 
 HEAD = "client,article,ticket,pieces,sold_at"
 FIRST, SECOND = "2026-01-01", "2026-01-02"

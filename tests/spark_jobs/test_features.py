@@ -1,14 +1,13 @@
 """features on a tiny shop: the same night is the same, whatever has been cleaned after it."""
 
+import spark_jobs.clean as clean
+import spark_jobs.features as features
+import spark_jobs.ingest as ingest
 from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake
 
 import pytest
 from helpers import land, run, tiny_shop
-
-import spark_jobs.clean as clean
-import spark_jobs.features as features
-import spark_jobs.ingest as ingest
 
 HEAD = "client,article,ticket,pieces,sold_at"
 FIRST, SECOND = "2026-01-01", "2026-01-02"

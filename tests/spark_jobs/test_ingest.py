@@ -3,14 +3,13 @@
 import os
 import sqlite3
 
+import spark_jobs.ingest as ingest
 from nightfold import rollup
 from nightfold.errors import BadInput
 from nightfold.lake import Lake
 
 import pytest
 from helpers import job, land, run, tiny_shop
-
-import spark_jobs.ingest as ingest
 
 HEAD = "client,article,ticket,pieces,sold_at\n"
 FIRST, SECOND, THIRD = "2026-01-01", "2026-01-02", "2026-01-03"

@@ -114,7 +114,10 @@ def test_a_time_is_of_the_pipelines_zone(utc):
     assert [tuple(row) for row in found] == [(moment, "2026-03-01"), (moment, "2026-03-01")]
 
 
-KEYED = "format: csv\npath: x/{{ds}}.csv\ncolumns: {{id: {{}}, at: {{type: integer}}, note: {{}}}}\nduplicates: {{key: [id], keep: {keep}{by}}}\n"
+KEYED = (
+    "format: csv\npath: x/{{ds}}.csv\ncolumns: {{id: {{}}, at: {{type: integer}}, note: {{}}}}\n"
+    "duplicates: {{key: [id], keep: {keep}{by}}}\n"
+)
 SENT = [
     ("1", "5", "a"),
     ("1", "7", "b"),
@@ -140,9 +143,9 @@ def test_duplicates_keep_the_same_row_in_whatever_order_they_arrive(utc, keep, b
     taken = source(KEYED.format(keep=keep, by=by))
     for rows, partitions in ((SENT, 1), (SENT[3:] + SENT[:3], 3)):
         frame = cleaning.one_per_key(cleaning.lean(cleaning.judged(raw(utc, taken, rows).repartition(partitions), taken)), taken)
-        found = sorted((row["reason"] or "good", tuple(row["typed"]), row["raw"] and tuple(row["raw"])) for row in frame.collect())
-        assert found[0] == ("at: not integer", ("2", None, "bad"), ("2", "x", "bad", None)), "a bad row pushes no good one out"
-        assert [reason for reason, _, _ in found[1:4]] == ["duplicate"] * 3
+        found = [(row["reason"] or "good", tuple(row["typed"]), row["raw"] and tuple(row["raw"])) for row in frame.collect()]
+        assert ("at: not integer", ("2", None, "bad"), ("2", "x", "bad", None)) in found, "a bad row pushes no good one out"
+        assert sum(reason == "duplicate" for reason, _, _ in found) == 3
         good = sorted((values for reason, values, _ in found if reason == "good"), key=str)
         assert good == sorted([(None, 1, "n"), (None, 1, "n"), kept, ("2", 1, "only")], key=str)
 

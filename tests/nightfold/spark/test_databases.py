@@ -119,11 +119,11 @@ def test_a_wrong_table_or_column_is_said_in_one_line(read, sqlite):
     sqlite.commit()
     with pytest.raises(BadInput, match="table goods of connection 'shop_db': column price is missing"):
         read(SNAPSHOT + GOODS)
+    sqlite.execute("INSERT INTO goods VALUES ('a', 'b')")
+    sqlite.commit()
     with pytest.raises(BadPipeline, match="partition_by 'id' is not an integer column: name one"):
-        sqlite.execute("INSERT INTO goods VALUES ('a', 'b')")
-        sqlite.commit()
         read(SNAPSHOT + PARTS + "columns: {id: {}, code: {}}\n")
-    with pytest.raises(DatabaseError, match="table nowhere of connection 'shop_db' at sqlite:.*no such table: nowhere"):
+    with pytest.raises(DatabaseError, match=r"table nowhere of connection 'shop_db' at sqlite:.*no such table: nowhere"):
         read(SNAPSHOT.replace("goods", "nowhere") + GOODS)
 
 
@@ -195,10 +195,10 @@ def test_a_database_out_of_reach_is_one_line_without_the_password(read, postgres
         cursor.execute("SELECT current_setting('unix_socket_directories')")
         folder = cursor.fetchone()[0]
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", f"postgresql://nobody:s3cret@/postgres?host={folder}")
-    with pytest.raises(DatabaseError, match='role "nobody" does not exist|authentication failed') as refused:
+    with pytest.raises(DatabaseError, match=r'role "nobody" does not exist|authentication failed') as refused:
         read(SNAPSHOT + GOODS)
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", "jdbc:derby:memory:absent;user=me;password=s3cret")
-    with pytest.raises(DatabaseError, match="at jdbc:derby:memory:absent: .*connect to the database") as absent:
+    with pytest.raises(DatabaseError, match=r"at jdbc:derby:memory:absent: .*connect to the database") as absent:
         read(SNAPSHOT + GOODS)
     for error in (down, refused, absent):
         assert "s3cret" not in str(error.value)
@@ -231,5 +231,5 @@ def test_jdbc_says_which_column_or_table_is_wrong(read, derby):
         read(SNAPSHOT + "columns: {id: {}, code: {}, colour: {}}\n")
     with pytest.raises(BadPipeline, match="partition_by 'code' is not an integer column"):
         read(SNAPSHOT + GOODS + "partition_by: code\npartitions: 3\n")
-    with pytest.raises(DatabaseError, match="table nowhere .*'NOWHERE' does not exist.*: is it up"):
+    with pytest.raises(DatabaseError, match=r"table nowhere .*'NOWHERE' does not exist.*: is it up"):
         read(SNAPSHOT.replace("goods", "nowhere") + GOODS)

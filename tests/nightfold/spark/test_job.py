@@ -1,0 +1,109 @@
+"""A job as a process: its exit code tells whether a retry would help, its last line what to do."""
+
+import subprocess
+import sys
+
+from nightfold.errors import BadInput, NightfoldError
+from nightfold.lake import Lake
+from nightfold.spark.job import Outcome, checked_night, execute, run_plain
+
+import pytest
+import yaml
+from helpers import ROOT, SHOP, environment, job, tiny_shop
+
+DS = "2026-01-03"
+
+
+def start(home, *command: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command, env=environment(home), cwd=home, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_a_wrong_pipeline_exits_with_65_and_wrong_usage_with_2(home):
+    (home / "pipelines" / "shop.yaml").write_text(yaml.safe_dump({**yaml.safe_load(SHOP), "timezone": "Mars/Olympus"}))
+    script = str(ROOT / "spark_jobs" / "clean.py")
+    wrong = start(home, sys.executable, script, "--pipeline", "shop", "--ds", DS)
+    assert wrong.returncode == 65
+    assert wrong.stderr.splitlines()[-1] == (
+        f"nightfold: clean failed: {home}/pipelines/shop.yaml: timezone: is not a time zone, such as Europe/Berlin or UTC"
+    )
+    usage = start(home, sys.executable, script, "--pipeline", "shop")
+    assert usage.returncode == 2
+    assert "the following arguments are required: --ds" in usage.stderr
+
+
+def test_spark_submit_starts_a_job_though_another_one_is_called_as_a_standard_module(home):
+    submit = str(ROOT / ".venv" / "bin" / "spark-submit") if (ROOT / ".venv").is_dir() else "spark-submit"
+    told = start(
+        home, submit, "--conf", f"spark.pyspark.python={sys.executable}", str(ROOT / "spark_jobs" / "profile.py"), "--help"
+    )
+    assert told.returncode == 0, told.stderr
+    assert "usage: spark_jobs/profile.py" in told.stdout
+    assert "--ds DS" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (BadInput("no delivery,\n  night x"), 65, "nightfold: promote failed: no delivery, night x"),
+        (NightfoldError("the store is down"), 1, "nightfold: promote failed: the store is down"),
+        (ValueError("a fault\nof ours"), 1, "nightfold: promote failed: ValueError: a fault"),
+    ],
+)
+def test_the_exit_code_tells_whether_a_retry_would_help(home, capsys, error, code, line):
+    (home / "pipelines" / "shop.yaml").write_text(SHOP)
+
+    def fail(_):
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        run_plain("promote", fail, argv=["--pipeline", "shop", "--ds", DS])
+    assert ended.value.code == code
+    assert capsys.readouterr().err.splitlines()[-1] == line
+
+
+def test_arguments_decide_the_night_and_the_length_of_the_lists(home, capsys):
+    (home / "pipelines" / "shop.yaml").write_text(SHOP)
+    said = lambda job: f"{job.ds} {job.pipeline.recommend.top_n}"  # noqa: E731
+    run_plain("promote", said, argv=["--pipeline", "shop", "--ds", DS, "--top-n", "7"])
+    run_plain("promote", said, argv=["--pipeline", "shop", "--ds", DS, "--top-n", ""])
+    assert capsys.readouterr().out.splitlines() == [f"nightfold: promote: {DS} 7", f"nightfold: promote: {DS} 20"]
+    for wrong in ("2026-1-3", "2026-02-30", "yesterday", "20260103"):
+        with pytest.raises(BadInput, match=f"night '{wrong}' is not a day: write it as YYYY-MM-DD"):
+            checked_night(wrong)
+
+
+def test_work_is_committed_once_for_the_same_inputs_and_a_failure_commits_nothing(spark, home):
+    calls = []
+
+    def main(_, again):
+        calls.append(again.attempt)
+        return Outcome(summary=f"made {len(calls)}", rows=3, facts={"n": len(calls)})
+
+    first = job("clean", tiny_shop(), DS)
+    assert execute(first, main, fingerprint=lambda _: "a") == "made 1"
+    assert (
+        execute(job("clean", tiny_shop(), DS), main, fingerprint=lambda _: "a")
+        == "made 1 (committed before from the same inputs; reused)"
+    )
+    with pytest.raises(ZeroDivisionError):
+        execute(job("clean", tiny_shop(), DS), lambda *_: 1 / 0, fingerprint=lambda _: "b")
+    kept = Lake("shop").get("clean", DS)
+    assert (kept.attempt, kept.fingerprint, kept.rows, kept.data) == (first.attempt, "a", 3, first.place)
+    assert sorted(kept.timings) == ["session_seconds", "total_seconds", "work_seconds"]
+    assert execute(job("clean", tiny_shop(), DS), main, fingerprint=lambda _: "b") == "made 2"
+
+
+def test_the_session_is_in_the_pipelines_zone_and_ansi(spark, home):
+    seen = {}
+
+    def main(session, _):
+        for name in ("spark.sql.session.timeZone", "spark.sql.ansi.enabled", "spark.sql.shuffle.partitions"):
+            seen[name] = session.conf.get(name)
+        return Outcome(summary="")
+
+    execute(job("clean", tiny_shop({"timezone": "Asia/Tokyo"}), DS), main, fingerprint=lambda _: "x")
+    assert seen == {
+        "spark.sql.session.timeZone": "Asia/Tokyo",
+        "spark.sql.ansi.enabled": "true",
+        "spark.sql.shuffle.partitions": "4",
+    }

@@ -1,0 +1,179 @@
+"""publish on a real Valkey: whole or not at all, and the same scores are one version."""
+
+import json
+
+import spark_jobs.promote as promote
+import spark_jobs.publish as publish
+from nightfold import schemas
+from nightfold.errors import IncompleteVersion, StoreError
+from nightfold.lake import Lake
+from nightfold.spark import tables
+from nightfold.store import open_store, store_at
+from nightfold.store.lists import checksum, encode, lookup, record_digest
+
+import pytest
+from helpers import Valkey, job, run, tiny_shop
+from pyspark.sql import SparkSession
+
+DS = "2026-01-03"
+LISTS = [
+    ("007", [("0042", 2.5, "bought once"), ("milk", 1.25, "suits you")]),
+    ("008", [("bread", 0.1234567, "süß")]),
+    ("009", []),
+]
+POPULAR = [("", [("milk", 1.0, "popular now")])]
+
+
+@pytest.fixture
+def server(valkey_server, monkeypatch):
+    """The shared server, empty, as the connection `kv_default`."""
+    valkey_server.client.flushall()
+    monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
+    return valkey_server
+
+
+@pytest.fixture
+def scored(utc, home):
+    """Commit scores (and what else publish reads) of a night."""
+
+    def commit(rows=LISTS, fingerprint="scores 1", partitions=2, ds=DS):
+        made = job("score", tiny_shop(), ds)
+        for part, values in (("lists", rows), ("fallback", POPULAR)):
+            frame = utc.createDataFrame(values, tables.struct(schemas.SCORES)).repartition(partitions)
+            tables.write(frame, schemas.SCORES, f"{made.uri}/{part}")
+        made.lake.commit(
+            made.manifest("scores", ds, fingerprint=fingerprint, data=made.place),
+            made.manifest("model", ds, fingerprint="model 1"),
+            made.manifest("evaluation", ds, fingerprint="evaluation 1", facts={"metrics": {"ndcg": 0.5}}),
+        )
+
+    return commit
+
+
+def published(ds: str = DS):
+    """The store, and the version that the night has."""
+    store = open_store()
+    return store, store.find("shop", Lake("shop").get("version", ds).facts["version"]).manifest
+
+
+def held(server) -> dict[bytes, object]:
+    read = {b"string": server.client.get, b"hash": server.client.hgetall, b"list": lambda key: server.client.lrange(key, 0, -1)}
+    return {key: read[server.client.type(key)](key) for key in server.client.scan_iter()}
+
+
+def test_batches_are_of_the_size_asked_for_and_their_numbers_are_summed(utc):
+    rows = [(f"{i:03}", [("a", 1.0, "w")]) for i in range(25)]
+    frame = utc.createDataFrame(rows, tables.struct(schemas.SCORES)).repartition(2)
+    assert publish.in_batches(frame, lambda records: (len(records), int(len(records) <= 4)), batch=4)[0] == 25
+    total = sum(record_digest(key, encode(items)) for key, items in rows)
+    assert publish.in_batches(frame, publish.digests, batch=4) == (25, total)
+    assert publish.in_batches(frame.coalesce(1), publish.digests, batch=1000) == (25, total)
+    assert publish.in_batches(frame.limit(0), publish.digests, batch=4) == (0, 0)
+
+
+def test_a_version_is_staged_whole_and_not_live_until_promoted(server, scored):
+    scored()
+    words = run(publish, tiny_shop(), DS)
+    store, version = published()
+    assert words == f"version {version.version} staged and verified: 3 lists, checksum {version.checksum}"
+    assert version.checksum == checksum([record_digest(key, encode(items)) for key, items in (*LISTS, *POPULAR)])
+    assert (version.keys, version.night, version.model, version.metrics) == (3, DS, "model 1", {"ndcg": 0.5})
+    assert store.live("shop") is None
+    assert promote.main(job("promote", tiny_shop(), DS)) == f"version {version.version} of night {DS} is live: 3 lists"
+    found = {answer["key"]: (answer["source"], answer["items"]) for answer in lookup(store, "shop", ["007", "008", "009", "7"])}
+    assert found == {
+        "007": ("model", [{"id": "0042", "score": 2.5, "why": "bought once"}, {"id": "milk", "score": 1.25, "why": "suits you"}]),
+        "008": ("model", [{"id": "bread", "score": 0.123457, "why": "süß"}]),
+        "009": ("model", []),
+        "7": ("fallback", [{"id": "milk", "score": 1.0, "why": "popular now"}]),
+    }
+    assert promote.main(job("promote", tiny_shop(), DS)).endswith("was live already: nothing changed")
+
+
+def test_the_same_scores_twice_are_one_version_and_change_nothing(server, scored):
+    scored()
+    run(publish, tiny_shop(), DS)
+    before, (_, version) = held(server), published()
+    scored(LISTS[::-1], partitions=1)  # another attempt at the same scores, in another order
+    assert run(publish, tiny_shop(), DS).endswith("reused)")
+    forced = job("publish", tiny_shop(), DS)
+    again = publish.main(SparkSession.active(), forced)
+    assert again.facts["version"] == version.version
+    assert held(server) == before
+    scored([("007", [("milk", 1.0, "w")])], fingerprint="scores 2")
+    run(publish, tiny_shop(), DS)
+    assert published()[1].version != version.version
+
+
+def test_a_version_that_the_store_has_lost_is_published_again(server, scored):
+    scored()
+    run(publish, tiny_shop(), DS)
+    _, version = published()
+    server.client.flushall()
+    run(publish, tiny_shop(), DS)
+    assert published()[1].version == version.version
+
+
+def test_what_another_attempt_left_behind_does_not_matter(server, scored):
+    scored()
+    run(publish, tiny_shop(), DS)
+    store, version = published()
+    server.client.flushall()
+    store.write("shop", version.version, "dead attempt", {"007": b"[]", "stranger": b"[]"})
+    run(publish, tiny_shop(), DS)
+    store, again = published()
+    assert again.version == version.version
+    assert sorted(store.keys("shop", again.version, again.attempt)) == ["007", "008", "009"]
+    assert [len(json.loads(record)) for record in store.read("shop", again.version, again.attempt, ["007"])] == [2]
+
+
+def test_lists_that_go_missing_while_staging_are_noticed(server, scored, monkeypatch):
+    scored()
+    whole = publish.stage
+    monkeypatch.setattr(publish, "stage", lambda uri, **place: losing(uri, place, whole(uri, **place)))
+    with pytest.raises(IncompleteVersion, match=r"shop, night 2026-01-03: of 3 lists 3 were written, 2 are in the store"):
+        run(publish, tiny_shop(), DS)
+    assert store_at(server.uri).versions("shop") == []
+    assert Lake("shop").find("version", DS) is None
+
+
+def losing(uri, place, work):
+    """The same work, after which one list is gone."""
+
+    def lose(records):
+        done = work(records)
+        client = store_at(uri).client
+        client.delete(*client.keys(f"nightfold:shop:{place['version']}:*:u:008"), "nothing")
+        return done
+
+    return lose
+
+
+def test_a_store_that_restarted_meanwhile_is_refused(scored, monkeypatch, tmp_path):
+    scored()
+    folder = tmp_path / "kv"
+    folder.mkdir()
+    with Valkey(folder) as own:
+        monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", own.uri)
+        inspect = publish.inspect
+        monkeypatch.setattr(publish, "inspect", lambda uri, **place: (own.restart(), inspect(uri, **place))[1])
+        with pytest.raises(
+            IncompleteVersion, match="the store restarted meanwhile: nothing is sealed, live stays; run the task again"
+        ):
+            run(publish, tiny_shop(), DS)
+        assert own.client.keys(), "the lists are there, but nobody knows whether all of them"
+        assert store_at(own.uri).versions("shop") == []
+
+
+def test_a_store_that_may_drop_lists_by_itself_is_refused(server, scored):
+    scored()
+    server.client.config_set("maxmemory", "100mb")
+    server.client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(StoreError, match=r"maxmemory-policy is allkeys-lru.*set it to noeviction") as refused:
+            run(publish, tiny_shop(), DS)
+    finally:
+        server.client.config_set("maxmemory-policy", "noeviction")
+        server.client.config_set("maxmemory", "0")
+    assert server.password not in str(refused.value)
+    assert server.client.keys() == []
