@@ -20,6 +20,7 @@ SALES = "format: table\nconnection: shop_db\ntable: sales\nnight_column: sold_at
 @pytest.fixture
 def read(utc, home):
     """The rows of a table: its columns and the night, sorted."""
+    utc._jvm.java.lang.System.setProperty("derby.stream.error.file", str(home / "derby.log"))  # else in the working folder
 
     def rows(text: str, *, window: Window | None = None) -> list[tuple]:
         taken = source(text)
