@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from nightfold import settings
@@ -24,6 +24,8 @@ class LandedFile:
     modified: int
     """Nanoseconds since 1970-01-01; only tells whether the hash must be taken again."""
     sha256: str = ""
+    odd_quotes: bool = False
+    """Whether its double quotes are not in pairs: one that is never closed swallows the rest of a CSV file."""
 
     def as_fact(self) -> dict[str, Any]:
         return asdict(self)
@@ -62,12 +64,9 @@ def snapshot(source: FileSource) -> list[LandedFile]:
 
 
 def hashed(files: Iterable[LandedFile], known: Iterable[dict[str, Any]]) -> list[LandedFile]:
-    """The same files with their SHA-256; taken from `known` (earlier facts) where size and time have not changed."""
-    before = {(k["uri"], k["size"], k["modified"]): k["sha256"] for k in known}
-    return [
-        LandedFile(uri=f.uri, size=f.size, modified=f.modified, sha256=before.get((f.uri, f.size, f.modified)) or _sha256(f.uri))
-        for f in files
-    ]
+    """The same files, read through for hash and quotes; taken from `known` (earlier facts) where size and time have not changed."""
+    before = {(k["uri"], k["size"], k["modified"]): LandedFile(**k) for k in known}
+    return [before.get((f.uri, f.size, f.modified)) or _read_through(f) for f in files]
 
 
 def head(uri: str, size: int) -> bytes:
@@ -92,10 +91,11 @@ def _landed(info: pafs.FileInfo, base_uri: str, base_path: str) -> LandedFile:
     return LandedFile(uri=base_uri + info.path[len(base_path) :], size=info.size or 0, modified=info.mtime_ns or 0)
 
 
-def _sha256(uri: str) -> str:
-    fs, path = filesystem(uri)
-    hasher = hashlib.sha256()
+def _read_through(file: LandedFile) -> LandedFile:
+    fs, path = filesystem(file.uri)
+    hasher, quotes = hashlib.sha256(), 0
     with fs.open_input_stream(path, compression=None) as stream:
         while chunk := stream.read(1 << 20):
             hasher.update(chunk)
-    return hasher.hexdigest()
+            quotes += chunk.count(b'"')
+    return replace(file, sha256=hasher.hexdigest(), odd_quotes=quotes % 2 == 1)

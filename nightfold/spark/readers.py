@@ -61,9 +61,22 @@ def _csv(spark: SparkSession, name: str, source: FileSource, files: list[LandedF
         if not header:  # blank lines only: the same as an empty file
             continue
         check_columns(name, source, list(header), where=file.uri)
+        if file.odd_quotes:
+            _check_quotes(_csv_group(spark, source, header, [file.uri], night), source, where=file.uri)
         groups.setdefault(header, []).append(file.uri)
     frames = [_csv_group(spark, source, header, uris, night) for header, uris in groups.items()]
     return _union(frames) if frames else _nothing(spark, source)
+
+
+def _check_quotes(rows: DataFrame, source: FileSource, *, where: str) -> None:
+    """Raise BadInput when, of quotes that are not in pairs, one was opened and swallowed lines; a stray inch mark passes."""
+    for column in (*source.columns, "_malformed"):
+        swallowed = rows.where(F.col(f"`{column}`").contains("\n")).select(F.substring_index(F.col(f"`{column}`"), "\n", 1)).first()
+        if swallowed is not None:
+            raise BadInput(
+                f"{where}: a double quote is opened and never closed, at or after {swallowed[0][:60]!r} in column {column}: "
+                "it would swallow the lines after it; have the file delivered again"
+            )
 
 
 def _csv_header(file: LandedFile, source: FileSource) -> tuple[str, ...]:
@@ -130,10 +143,20 @@ def _parquet(spark: SparkSession, name: str, source: FileSource, files: list[Lan
     for schema, uris in groups.items():
         rows = spark.read.parquet(*uris)
         present = tuple(column for column in source.columns if column in schema.names)
-        texts = [as_text(rows.schema[column]).alias(column) for column in present]
+        texts = [_parquet_text(rows, schema, column).alias(column) for column in present]
         plain = rows.select(*texts, F.lit(None).cast("string").alias("_malformed"), night.alias("night"))
         frames.append(_finished(plain, source, present, F.lit(None).cast("string"), F.col("night")))
     return _union(frames)
+
+
+def _parquet_text(rows: DataFrame, schema: pa.Schema, name: str) -> Column:
+    """As `as_text`; nanoseconds, which pandas writes and Spark reads as a plain number, are cut to microseconds."""
+    kind = schema.field(name).type
+    if not (pa.types.is_timestamp(kind) and kind.unit == "ns"):
+        return as_text(rows.schema[name])
+    seconds = f"cast(`{name}` div 1000 AS decimal(20, 0)) / 1000000"
+    wall_clock = F.expr(f"(timestamp_ntz'1970-01-01 00:00:00' + make_dt_interval(0, 0, 0, {seconds}))").cast("string")
+    return F.concat(wall_clock, F.lit("Z")) if kind.tz else wall_clock
 
 
 def as_text(field: T.StructField) -> Column:

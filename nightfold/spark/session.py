@@ -22,6 +22,7 @@ def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
         .config("spark.sql.sources.partitionColumnTypeInference.enabled", "false")  # ids and nights stay strings
         .config("spark.sql.legacy.javaCharsets", "true")  # a CSV of windows-1252 is read too
         .config("spark.sql.sources.parallelPartitionDiscovery.parallelism", 8)  # a year of nights: not one tiny task per folder
+        .config("spark.sql.legacy.parquet.nanosAsLong", "true")  # pandas writes nanoseconds: readers.py makes times of them
         .config("spark.sql.catalogImplementation", "in-memory")
         .config("spark.ui.enabled", "false")  # it asks for no login
     )

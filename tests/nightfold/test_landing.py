@@ -66,7 +66,7 @@ def test_a_hash_is_of_the_content_and_is_taken_again_only_when_size_or_time_diff
     (first,) = landing.hashed(landing.snapshot(csv("shop/goods.csv", "snapshot")), [])
     assert first.sha256 == "7cde7fb64fd82bd152710cf238e017b9ab46c0592483edc067ba4f6c75fac108"
     with monkeypatch.context() as unread:
-        unread.setattr(landing, "_sha256", lambda uri: pytest.fail("was read again"))
+        unread.setattr(landing, "_read_through", lambda file: pytest.fail("was read again"))
         assert landing.hashed(landing.snapshot(csv("shop/goods.csv", "snapshot")), [first.as_fact()]) == [first]
     os.utime(path, ns=(1, 1))
     (touched,) = landing.hashed(landing.snapshot(csv("shop/goods.csv", "snapshot")), [first.as_fact()])

@@ -51,6 +51,21 @@ def test_csv_records_that_are_none_are_kept_with_their_text_and_the_reason(read)
     assert bytes_[3:] == ("c4,caf\ufffd,n4", "malformed: not UTF-8", FIRST)
 
 
+def test_a_quote_that_is_never_closed_stops_the_night_and_does_not_swallow_the_lines_after_it(utc, home):
+    taken = source(CSV)
+
+    def taken_in(content: str) -> list[tuple]:
+        land(home, f"sales/{FIRST}.csv", content)
+        nights = {night: landing.hashed(files, []) for night, files in landing.nightly(taken, until=FIRST).items()}
+        return [tuple(row)[:3] for row in readers.read_files(utc, "sales", taken, nights).orderBy("client").collect()]
+
+    with pytest.raises(
+        BadInput, match=r"2026-03-01.csv: a double quote is opened and never closed, at or after 'n1' in column note"
+    ):
+        taken_in('client,article,note\nc1,a1,"n1\nc2,a2,n2\nc3,a3,n3\n')
+    assert taken_in('client,article,note\nc1,a1,5" pipe\nc2,a2,n2\n') == [("c1", "a1", '5" pipe'), ("c2", "a2", "n2")]
+
+
 def test_csv_of_another_encoding_and_delimiter_is_read_as_the_pipeline_says(read):
     written = "client;article;note\n1;café;€ 5\n".encode("cp1252")
     assert read(CSV + "delimiter: ;\nencoding: windows-1252\n", {f"sales/{FIRST}.csv": written}) == [
@@ -181,6 +196,16 @@ def test_typed_parquet_becomes_text_from_which_the_same_value_can_be_read(utc, h
         None,
         FIRST,
     )
+
+
+def test_parquet_in_nanoseconds_as_pandas_writes_it_keeps_its_times(utc, home):
+    utc.conf.set("spark.sql.legacy.parquet.nanosAsLong", "true")  # as every job's session has it
+    moment = 1_772_361_000_123_456_789  # 2026-03-01 10:30:00.123456789
+    local, zoned = pa.array([moment], pa.timestamp("ns")), pa.array([moment], pa.timestamp("ns", "UTC"))
+    pq.write_table(pa.table({"local": local, "zoned": zoned}), land(home, f"sales/{FIRST}.parquet", b""))
+    taken = source("format: parquet\npath: sales/{ds}.parquet\ncolumns: {local: {}, zoned: {}}\n")
+    [row] = readers.read_files(utc, "sales", taken, landing.nightly(taken, until=FIRST)).collect()
+    assert (row["local"], row["zoned"]) == ("2026-03-01 10:30:00.123456", "2026-03-01 10:30:00.123456Z")
 
 
 def test_parquet_of_two_shapes_is_read_by_name_and_what_is_none_is_refused(utc, home):
