@@ -9,6 +9,8 @@ from nightfold.stages import BY_NAME
 from nightfold.store import Store, open_store
 from nightfold.store.lists import lookup
 
+from pyarrow.dataset import dataset, field
+
 PEOPLE = 3
 ITEMS = 5
 
@@ -33,12 +35,23 @@ def say_lists(pipeline: str, *, say: Callable[[str], None]) -> None:
         say(f"Nothing of {pipeline} is live: the night was not promoted.")
         return
     say(f"\nLive: version {live.version} of night {live.night}, {live.keys:,} lists. Of {PEOPLE} people, the first {ITEMS} items:")
-    for found in lookup(store, pipeline, sample_keys(store, pipeline), n=ITEMS):
-        items = ", ".join(f"{item['id']} ({item['why']})" for item in found["items"])
-        say(f"  {found['key']:<10} {items}")
+    answers = lookup(store, pipeline, sample_keys(store, pipeline), n=ITEMS)
+    titles = _titles(pipeline, live.night, {item["id"] for answer in answers for item in answer["items"]})
+    for answer in answers:
+        say(f"  {answer['key']}")
+        for place, item in enumerate(answer["items"], 1):
+            say(f"    {place}. {item['id']:<10} {titles.get(item['id']) or '':<28.28} {item['score']:8.3f}  {item['why']}")
     say(f"  all of one person: .venv/bin/nightfold lookup {pipeline} KEY")
     if live.metrics:
         say("\nMetrics: " + ", ".join(f"{name} {value:.4g}" for name, value in live.metrics.items()))
+
+
+def _titles(pipeline: str, night: str, ids: set[str]) -> dict[str, str | None]:
+    """The names that the catalogue gives to some items."""
+    lake = Lake(pipeline)
+    items = dataset(lake.local_path(f"{lake.get('features', night).data}/items"), filesystem=lake.fs, format="parquet")
+    rows = items.to_table(columns=["id", "title"], filter=field("id").isin(sorted(ids))).to_pylist()
+    return {row["id"]: row["title"] for row in rows}
 
 
 def say_addresses(settings: Settings, *, say: Callable[[str], None]) -> None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from embedded import ending
 from nightfold import pipeline as pipelines
 from nightfold.lake import Lake
 from nightfold.stages import FLOW
@@ -70,6 +71,15 @@ def test_a_night_by_hand_ends_with_a_live_list_for_every_household(night, grocer
 def _households(night) -> set[str]:
     folder = Path(night.settings["NIGHTFOLD_LANDING"].removeprefix("file://")) / "grocery" / "transactions"
     return {line.split(",", 1)[0] for file in folder.glob("*.csv") for line in file.read_text().splitlines()[1:]}
+
+
+def test_a_night_from_the_terminal_ends_with_peoples_lists_by_name_and_the_metrics(night, grocery, monkeypatch):
+    for name, value in night.settings.job_environment().items():
+        monkeypatch.setenv(name, value)
+    said: list[str] = []
+    ending.say_lists("grocery", say=said.append)
+    assert any("BANANAS" in line or "MILK" in line for line in said)
+    assert said[-1].startswith("\nMetrics: ndcg 0.")
 
 
 def test_every_stage_of_the_night_committed_a_line_for_people(night, grocery):
