@@ -66,10 +66,9 @@ class AirflowApi:
         return self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=100)["task_instances"]
 
     def task_log(self, dag_id: str, run_id: str, task_id: str, try_number: int) -> list[str]:
-        """The lines of one try's log."""
+        """The lines of one try's log, errors included."""
         answer = self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}/logs/{try_number}", full_content="true")
-        content = answer.get("content") or []
-        return [event["event"] if isinstance(event, dict) else str(event) for event in content]
+        return [line for event in answer.get("content") or [] for line in _lines(event)]
 
     def _call(self, method: str, path: str, *, query: Mapping[str, Any] | None = None, body: Any = None) -> dict[str, Any]:
         answer = self._send(method, path, query=query, body=body)
@@ -99,3 +98,11 @@ class AirflowApi:
         if not answer.ok:
             raise PlatformError(f"Airflow refuses the login of {self._login['username']} ({answer.status_code}): make down up")
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+
+def _lines(event: dict[str, Any] | str) -> list[str]:
+    """One entry of a log, and what each of its errors says."""
+    if not isinstance(event, dict):
+        return [str(event)]
+    errors = event.get("error_detail") or []
+    return [event["event"], *(f"{error['exc_type']}: {error['exc_value']}" for error in errors if isinstance(error, dict))]

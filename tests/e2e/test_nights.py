@@ -162,7 +162,7 @@ def test_a_night_without_a_delivery_stops_without_retry_and_live_stays(night, gr
     run_id = night.trigger(GROCERY, {"ds": "2017-03-02"})
     states = night.ended(GROCERY, run_id, limit=180)
     assert (states["ingest"], states["clean"]) == ("failed", "upstream_failed")
-    assert "2017-03-02.csv: no delivery for night 2017-03-02" in night.log(GROCERY, run_id, "ingest")
+    assert "no delivery for night 2017-03-02: have it landed, or declare the day" in night.log(GROCERY, run_id, "ingest")
     assert max(task["try_number"] for task in night.api.task_instances(GROCERY, run_id)) == 1
     assert answers(night, "versions", "grocery", "--json") == before
 
