@@ -6,7 +6,6 @@ Writes  raw/<source>   as delivered; malformed records with their text and reaso
 Raises  BadInput       when tonight's delivery is missing, or its columns are not those declared: nothing is taken
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -170,12 +169,11 @@ def planned(job: Job) -> str:
 
 def main(spark: SparkSession, job: Job) -> Outcome:
     partitions: Partitions = {}
-    taken: Callable[[Plan], int] = lambda p: len(p.files) + len(p.nights)  # noqa: E731
     plans = {name: plan(job, name) for name in job.pipeline.sources}
     for name, wanted in plans.items():
         partitions[name] = wanted.kept if wanted.done else take(spark, job, name, wanted)
     rows = {name: sum(m.rows or 0 for m in nights.values()) for name, nights in partitions.items()}
-    fresh = sum(taken(p) for p in plans.values())
+    fresh = sum(len(p.files) + len(p.nights) for p in plans.values())
     return Outcome(
         summary=f"{fresh} deliveries taken, {sum(rows.values()):,} rows up to {job.ds} ("
         + ", ".join(f"{name} {count:,}" for name, count in rows.items())
