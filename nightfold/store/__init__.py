@@ -1,4 +1,4 @@
-"""The key-value store that readers read: one file per backend, chosen by the connection's scheme."""
+"""The key-value store that readers read: one package per backend, chosen by the connection's scheme."""
 
 import functools
 
@@ -6,7 +6,7 @@ from nightfold import settings
 from nightfold.errors import BadPipeline
 from nightfold.settings import without_password
 from nightfold.store.base import Store, Version, VersionManifest
-from nightfold.store.valkey import ValkeyStore
+from nightfold.store.valkey.store import ValkeyStore
 
 __all__ = ["Store", "Version", "VersionManifest", "open_store", "store_at"]
 

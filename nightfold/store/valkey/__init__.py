@@ -1,0 +1,1 @@
+"""The store on Valkey or Redis: its keys, what the server runs, and the backend itself."""

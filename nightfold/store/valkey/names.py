@@ -1,0 +1,28 @@
+"""The names of all keys.
+
+    nightfold:{P}:live        the live version's manifest (the pointer)
+    nightfold:{P}:versions    hash: version → manifest     nightfold:{P}:states  hash: version → state
+    nightfold:{P}:promoted    list, newest first           nightfold:{P}:newest  newest night ever promoted
+    nightfold:{P}:hold        why promotions wait          nightfold:{P}:token, :fence  fencing tokens: given, used
+    nightfold:{P}:leaving     hash: version → attempt, dropped, whose records are still to be deleted
+    nightfold:P:VERSION:ATTEMPT:u:KEY  a record            nightfold:P:VERSION:ATTEMPT:fallback
+
+The control keys of a pipeline share a hash tag, so that one script may touch them all on a cluster.
+"""
+
+
+def control(pipeline: str, name: str) -> str:
+    return f"nightfold:{{{pipeline}}}:{name}"
+
+
+def record(pipeline: str, version: str, attempt: str, key: str) -> str:
+    return f"nightfold:{pipeline}:{version}:{attempt}:u:{key}"
+
+
+def fallback(pipeline: str, version: str, attempt: str) -> str:
+    return f"nightfold:{pipeline}:{version}:{attempt}:fallback"
+
+
+def literal(text: str) -> str:
+    """Escape what SCAN would take as a pattern."""
+    return "".join("\\" + c if c in "\\*?[]" else c for c in text)

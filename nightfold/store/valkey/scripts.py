@@ -1,0 +1,64 @@
+"""What the server runs alone, so that checks and change cannot be torn apart. Their keys: `names.py`."""
+
+SEAL = """
+if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then redis.call('HSET', KEYS[2], ARGV[1], 'verified') end
+return redis.call('HGET', KEYS[1], ARGV[1])
+"""
+
+PROMOTE = """
+local live, versions, states, promoted, hold, newest, fence, leaving = unpack(KEYS)
+local version, night, token, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local state = redis.call('HGET', states, version)
+if not state then return {'unknown'} end
+if state == 'live' then return {'already'} end
+if state == 'bad' then return {'bad'} end
+local why = redis.call('GET', hold)
+if why then return {'held', why} end
+local last = redis.call('GET', newest)
+if last and night < last then return {'older', last} end
+if token < tonumber(redis.call('GET', fence) or '0') then return {'outdated'} end
+local before = redis.call('LINDEX', promoted, 0)
+if before then redis.call('HSET', states, before, 'retired') end
+redis.call('HSET', states, version, 'live')
+redis.call('SET', live, redis.call('HGET', versions, version))
+redis.call('LREM', promoted, 0, version)
+redis.call('LPUSH', promoted, version)
+redis.call('SET', newest, night)
+redis.call('SET', fence, token)
+redis.call('LTRIM', promoted, 0, keep - 1)
+local kept, oldest = {}, night
+for _, name in ipairs(redis.call('LRANGE', promoted, 0, -1)) do
+  kept[name] = true
+  local at = cjson.decode(redis.call('HGET', versions, name)).night
+  if at < oldest then oldest = at end
+end
+for _, name in ipairs(redis.call('HKEYS', versions)) do
+  local manifest = cjson.decode(redis.call('HGET', versions, name))
+  if not kept[name] and (redis.call('HGET', states, name) == 'retired' or manifest.night < oldest) then
+    redis.call('HSET', leaving, name, manifest.attempt)
+    redis.call('HDEL', versions, name)
+    redis.call('HDEL', states, name)
+  end
+end
+return {'done'}
+"""
+
+ROLLBACK = """
+local live, versions, states, promoted, hold = unpack(KEYS)
+local from = redis.call('LINDEX', promoted, 0)
+local to = ARGV[1]
+if to == '' then to = redis.call('LINDEX', promoted, 1) end
+if not from or not to then return {'none'} end
+if to == from or redis.call('LPOS', promoted, to) == false then return {'unknown'} end
+repeat
+  local head = redis.call('LINDEX', promoted, 0)
+  if head ~= to then
+    redis.call('LPOP', promoted)
+    redis.call('HSET', states, head, 'bad')
+  end
+until head == to
+redis.call('HSET', states, to, 'live')
+redis.call('SET', live, redis.call('HGET', versions, to))
+redis.call('SET', hold, 'rolled back from ' .. from)
+return {'done', from, to}
+"""
