@@ -35,6 +35,10 @@ class IncompleteVersion(StoreError):
     """A staged version does not match its manifest; it must not be served."""
 
 
+class TurnTaken(NightfoldError):
+    """Another run of the pipeline is at work, or an older night waits: ask again."""
+
+
 class PromotionRefused(Permanent):
     """The pointer may not move there: an older night, a bad version, an outdated fencing token."""
 

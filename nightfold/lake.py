@@ -1,16 +1,21 @@
 """The lake's map: where every dataset lies, and which attempt at it counts.
 
-    <lake>/<pipeline>/<dataset>/<night>.json         the committed manifest
-    <lake>/<pipeline>/<dataset>/attempts/<attempt>/  data of one attempt, never written over
+    <lake>/<pipeline>/<dataset>/<night>.<attempt>.json  the committed manifest
+    <lake>/<pipeline>/<dataset>/attempts/<attempt>/     data of one attempt, never written over
 
-A stage writes to its attempt's own place, then commits by writing one small manifest. What has no manifest was
-never written, as far as any reader knows. Readable with `pyarrow.fs` alone: no Spark needed.
+A stage writes to its attempt's own place, then commits by writing one small manifest under a name of its own. What has no
+manifest was never written, as far as any reader knows; of several, that of the latest attempt counts. Attempts are numbered
+when they begin, so a zombie of an earlier one may commit when it likes: it is never read, and no clock decides.
+Readable with `pyarrow.fs` alone: no Spark needed.
 """
 
 import functools
 import json
+import os
 import posixpath
+import re
 import secrets
+import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -22,6 +27,9 @@ from nightfold.errors import NotCommitted
 from pyarrow import fs as pafs
 from pydantic import BaseModel, ConfigDict
 
+_MANIFEST = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.([\w-]+))?\.json")  # 0.1 wrote no attempt: such a one is the earliest
+STARTED = "_started.json"
+"""In an attempt's folder: which night, and who began it when. Spark reads no file that starts with an underscore."""
 _PARALLEL = 16  # manifests read or written at once: an object store answers each in tens of milliseconds
 
 
@@ -47,11 +55,6 @@ class Manifest(BaseModel):
     committed_at: str = ""
 
 
-def new_attempt() -> str:
-    """A name that no other try has: time (UTC) and 4 random bytes."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
-
-
 @functools.cache
 def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     """The pyarrow file system of a URI, and the path in it."""
@@ -67,6 +70,7 @@ class Lake:
         self.pipeline = pipeline
         self.uri = uri or settings.lake_uri()
         self.fs, self.root = filesystem(self.uri)
+        self._read_before: dict[tuple[str, str], Manifest] = {}
 
     def place(self, dataset: str, attempt: str) -> str:
         """Where one attempt writes, below the lake's root."""
@@ -80,38 +84,79 @@ class Lake:
         """The path by which `self.fs` knows it."""
         return posixpath.join(self.root, data)
 
+    def begin(self, dataset: str, night: str) -> str:
+        """Announce an attempt at a night of a dataset; returns its name, which sorts after all that were announced before.
+
+        Two that begin in the same moment may get one number; each has its own name all the same.
+        """
+        attempts = self.attempts(dataset)
+        number = int(attempts[-1].split("-")[0]) + 1 if attempts else 1
+        attempt = f"{number:06d}-{secrets.token_hex(4)}"
+        about = {
+            "night": night,
+            "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+        }
+        self.write_text(f"{self.place(dataset, attempt)}/{STARTED}", json.dumps(about))
+        return attempt
+
+    def attempts(self, dataset: str) -> list[str]:
+        """Names of all attempts that were announced, committed or not, earliest first."""
+        folder = self.local_path(f"{self.pipeline}/{dataset}/attempts")
+        entries = self.fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        return sorted(e.base_name for e in entries if re.fullmatch(r"\d+-[0-9a-f]+", e.base_name))
+
+    def committed(self, dataset: str) -> dict[str, list[str]]:
+        """Night → the file names of its manifests, that of the latest attempt last."""
+        folder = self.local_path(f"{self.pipeline}/{dataset}")
+        entries = self.fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        found: dict[str, list[tuple[str, str]]] = {}
+        for entry in entries:
+            if entry.is_file and (match := _MANIFEST.fullmatch(entry.base_name)):
+                found.setdefault(match[1], []).append((match[2] or "", entry.base_name))
+        return {night: [name for _, name in sorted(names)] for night, names in sorted(found.items())}
+
     def find(self, dataset: str, night: str) -> Manifest | None:
         """The committed manifest of a night, or None."""
-        return self._read(f"{self.pipeline}/{dataset}/{night}.json")
+        return self.find_all(dataset, [night]).get(night)
 
     def get(self, dataset: str, night: str) -> Manifest:
-        """The same; raises NotCommitted when there is none."""
-        manifest = self.find(dataset, night)
-        if manifest is None:
-            raise NotCommitted(f"night {night}: {self.pipeline} has no committed {dataset}: run the stage that writes it first")
-        return manifest
+        """The same, and the same again for as long as this object lives: a job never reads half of one attempt and half of the next.
+
+        Raises NotCommitted when there is none.
+        """
+        if (dataset, night) not in self._read_before:
+            manifest = self.find(dataset, night)
+            if manifest is None:
+                raise NotCommitted(f"night {night}: {self.pipeline} has no committed {dataset}: run the stage that writes it first")
+            self._read_before[dataset, night] = manifest
+        return self._read_before[dataset, night]
 
     def nights(self, dataset: str) -> list[str]:
         """Nights that are committed, oldest first."""
-        folder = self.local_path(f"{self.pipeline}/{dataset}")
-        entries = self.fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
-        return sorted(e.base_name.removesuffix(".json") for e in entries if e.is_file and e.base_name.endswith(".json"))
+        return list(self.committed(dataset))
 
     def find_all(self, dataset: str, nights: Iterable[str]) -> dict[str, Manifest]:
         """Committed manifests by night."""
-        paths = {night: f"{self.pipeline}/{dataset}/{night}.json" for night in nights}
+        committed = self.committed(dataset)
+        paths = {night: f"{self.pipeline}/{dataset}/{committed[night][-1]}" for night in nights if night in committed}
         with ThreadPoolExecutor(_PARALLEL) as pool:
-            found = zip(paths, pool.map(self._read, paths.values()), strict=True)
-            return {night: manifest for night, manifest in found if manifest is not None}
+            found = dict(zip(paths, pool.map(self._read, paths.values()), strict=True))
+        gone = [night for night, manifest in found.items() if manifest is None]  # a later attempt's has replaced it meanwhile
+        return {night: manifest for night, manifest in found.items() if manifest is not None} | (
+            self.find_all(dataset, gone) if gone else {}
+        )
 
     def commit(self, *manifests: Manifest) -> None:
-        """From now on these attempts count."""
+        """From now on these attempts count, unless a later one has committed."""
         with ThreadPoolExecutor(_PARALLEL) as pool:
             list(pool.map(self._commit, manifests))
 
     def _commit(self, manifest: Manifest) -> None:
         stamped = manifest.model_copy(update={"committed_at": datetime.now(UTC).isoformat(timespec="seconds")})
-        self.write_text(f"{manifest.pipeline}/{manifest.dataset}/{manifest.night}.json", stamped.model_dump_json(indent=1))
+        path = f"{manifest.pipeline}/{manifest.dataset}/{manifest.night}.{manifest.attempt}.json"
+        self.write_text(path, stamped.model_dump_json(indent=1))
 
     def write_text(self, path: str, text: str) -> None:
         """Write a small file whole or not at all: a temporary name, then a move over the old one."""

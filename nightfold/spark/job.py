@@ -11,11 +11,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 from nightfold import pipeline as pipelines
 from nightfold.errors import BadInput, NightfoldError, Permanent
-from nightfold.lake import Lake, Manifest, new_attempt
+from nightfold.lake import Lake, Manifest
 from nightfold.pipeline import Pipeline
 from nightfold.spark.session import open_session
 from nightfold.stages import BY_NAME, Stage, inputs_fingerprint
@@ -31,7 +32,11 @@ class Job:
     ds: str
     stage: Stage
     lake: Lake
-    attempt: str = field(default_factory=new_attempt)
+
+    @cached_property
+    def attempt(self) -> str:
+        """Announced when it is first asked for: a job that reuses what is committed makes none."""
+        return self.lake.begin(self.stage.dataset, self.ds)
 
     @property
     def place(self) -> str:

@@ -5,10 +5,10 @@ import functools
 from nightfold import settings
 from nightfold.errors import BadPipeline
 from nightfold.settings import without_password
-from nightfold.store.base import Store, Version, VersionManifest
+from nightfold.store.base import Store, Turn, Version, VersionManifest
 from nightfold.store.valkey.store import ValkeyStore
 
-__all__ = ["Store", "Version", "VersionManifest", "open_store", "store_at"]
+__all__ = ["Store", "Turn", "Version", "VersionManifest", "open_store", "store_at"]
 
 _SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 

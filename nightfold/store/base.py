@@ -6,9 +6,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+WAITING = 30.0  # seconds: who has not asked again by then waits no longer
+
 
 class VersionManifest(BaseModel):
-    """What a published version is: immutable once sealed."""
+    """What a published version is: immutable once sealed, but for `remarks`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,6 +27,8 @@ class VersionManifest(BaseModel):
     """Fingerprint of the model that made the lists."""
     facts: dict[str, Any] = {}
     metrics: dict[str, float] = {}
+    remarks: list[str] = []
+    """What came to light after it was published: inputs that have changed since. All else never changes."""
 
 
 class Version(BaseModel):
@@ -35,12 +39,50 @@ class Version(BaseModel):
     """verified (staged whole), live, retired (promoted before), bad (rolled back from)."""
 
 
+class Turn(BaseModel):
+    """Who may work on a pipeline: one run at a time, the oldest night first among those that wait."""
+
+    model_config = ConfigDict(frozen=True)
+
+    holder: str
+    """Names a run of the DAG, or a job by hand."""
+    night: str
+    token: int
+    """The run's fencing token: a promotion with it is refused once a later run has promoted."""
+    seconds_left: float
+    """Until others may have it, unless it is kept."""
+
+
 class Store(ABC):
     """One backend, one file; all pass the same contract (tests/nightfold/store)."""
 
     @abstractmethod
     def begin(self, pipeline: str) -> int:
         """A fencing token, greater than any given before: promotions with an older one are refused."""
+
+    @abstractmethod
+    def take_turn(self, pipeline: str, holder: str, night: str, *, seconds: float) -> Turn:
+        """The pipeline's one turn, for so many seconds from now: by whoever has it already, too, with the same token.
+
+        Raises TurnTaken when another has it, or an older night waits for it; then this one waits, too, as long as it asks
+        again at least every WAITING seconds.
+        """
+
+    @abstractmethod
+    def keep_turn(self, pipeline: str, holder: str, *, seconds: float) -> bool:
+        """Have the turn for so many seconds from now; False when it is this holder's no longer."""
+
+    @abstractmethod
+    def leave_turn(self, pipeline: str, holder: str) -> bool:
+        """The next may have it, and this one does not wait either; False when it was not this holder's."""
+
+    @abstractmethod
+    def turn(self, pipeline: str) -> Turn | None:
+        """Who has the turn; None when nobody does."""
+
+    @abstractmethod
+    def remark(self, pipeline: str, version: str, text: str) -> bool:
+        """Add a remark to a version's manifest, once; False when it is there already, or the version is not kept."""
 
     @abstractmethod
     def write(self, pipeline: str, version: str, attempt: str, records: Mapping[str, bytes]) -> None:

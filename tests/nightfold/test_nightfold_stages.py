@@ -47,7 +47,7 @@ def commit(lake: Lake, **fingerprints: str) -> None:
 
 
 def of(stage: str, lake: Lake, made: Pipeline | None = None, ds: str = NIGHT) -> str:
-    return inputs_fingerprint(BY_NAME[stage], pipeline=made or pipeline(), ds=ds, lake=lake)
+    return inputs_fingerprint(BY_NAME[stage], pipeline=made or pipeline(), ds=ds, lake=Lake("shop", lake.uri))
 
 
 def test_the_stages_are_the_promised_ones_in_the_order_of_the_flow():

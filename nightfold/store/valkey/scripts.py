@@ -62,3 +62,55 @@ redis.call('SET', live, redis.call('HGET', versions, to))
 redis.call('SET', hold, 'rolled back from ' .. from)
 return {'done', from, to}
 """
+
+TAKE_TURN = """
+local turn, waiting, counter = unpack(KEYS)
+local me, night, lease, patience = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local has = redis.call('HMGET', turn, 'holder', 'night', 'token')
+if has[1] == me then
+  redis.call('PEXPIRE', turn, lease)
+  redis.call('HDEL', waiting, me)
+  return {'yours', me, has[2], has[3], lease}
+end
+if has[1] then
+  redis.call('HSET', waiting, me, night .. ' ' .. now)
+  return {'taken', has[1], has[2], has[3], redis.call('PTTL', turn)}
+end
+local others = redis.call('HGETALL', waiting)
+for i = 1, #others, 2 do
+  local theirs, asked = string.match(others[i + 1], '(%S+) (%d+)')
+  if now - tonumber(asked) > patience then
+    redis.call('HDEL', waiting, others[i])
+  elseif others[i] ~= me and theirs < night then
+    redis.call('HSET', waiting, me, night .. ' ' .. now)
+    return {'waits', others[i], theirs, '0', patience - now + tonumber(asked)}
+  end
+end
+local token = redis.call('INCR', counter)
+redis.call('HSET', turn, 'holder', me, 'night', night, 'token', token)
+redis.call('PEXPIRE', turn, lease)
+redis.call('HDEL', waiting, me)
+return {'yours', me, night, tostring(token), lease}
+"""
+
+KEEP_TURN = """
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
+return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+"""
+
+LEAVE_TURN = """
+redis.call('HDEL', KEYS[2], ARGV[1])
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])
+"""
+
+AMEND = """
+local live, versions = unpack(KEYS)
+local version, before, after = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('HGET', versions, version) ~= before then return 0 end
+redis.call('HSET', versions, version, after)
+if redis.call('GET', live) == before then redis.call('SET', live, after) end
+return 1
+"""

@@ -8,9 +8,9 @@ records has read them whole.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from nightfold.errors import OlderNight, PromotionHeld, PromotionRefused, StoreError, UnknownVersion
+from nightfold.errors import OlderNight, PromotionHeld, PromotionRefused, StoreError, TurnTaken, UnknownVersion
 from nightfold.settings import without_password
-from nightfold.store.base import Store, Version, VersionManifest
+from nightfold.store.base import WAITING, Store, Turn, Version, VersionManifest
 from nightfold.store.valkey import names, scripts
 
 import redis
@@ -28,6 +28,48 @@ class ValkeyStore(Store):
     def begin(self, pipeline: str) -> int:
         with self._errors():
             return int(self.client.incr(names.control(pipeline, "token")))
+
+    def take_turn(self, pipeline: str, holder: str, night: str, *, seconds: float) -> Turn:
+        keys = [names.control(pipeline, name) for name in ("turn", "waiting", "token")]
+        with self._errors():
+            answer = self.client.eval(scripts.TAKE_TURN, len(keys), *keys, holder, night, int(seconds * 1000), int(WAITING * 1000))
+        verdict, theirs, their_night, token, left = (part.decode() if isinstance(part, bytes) else part for part in answer)
+        if verdict == "yours":
+            return Turn(holder=theirs, night=their_night, token=int(token), seconds_left=left / 1000)
+        why = "is at work" if verdict == "taken" else "waits, and is older"
+        mend = f"; it ends by itself, or after {max(left, 0) / 1000:.0f} s without a sign of life" if verdict == "taken" else ""
+        raise TurnTaken(f"{pipeline}, night {night}: waits for its turn: {theirs} of night {their_night} {why}{mend}")
+
+    def keep_turn(self, pipeline: str, holder: str, *, seconds: float) -> bool:
+        with self._errors():
+            return bool(self.client.eval(scripts.KEEP_TURN, 1, names.control(pipeline, "turn"), holder, int(seconds * 1000)))
+
+    def leave_turn(self, pipeline: str, holder: str) -> bool:
+        keys = [names.control(pipeline, name) for name in ("turn", "waiting")]
+        with self._errors():
+            return bool(self.client.eval(scripts.LEAVE_TURN, len(keys), *keys, holder))
+
+    def turn(self, pipeline: str) -> Turn | None:
+        key = names.control(pipeline, "turn")
+        with self._errors():
+            holder, night, token = self.client.hmget(key, "holder", "night", "token")
+            left = self.client.pttl(key)
+        if holder is None or left < 0:
+            return None
+        return Turn(holder=holder.decode(), night=night.decode(), token=int(token), seconds_left=left / 1000)
+
+    def remark(self, pipeline: str, version: str, text: str) -> bool:
+        keys = [names.control(pipeline, name) for name in ("live", "versions")]
+        while True:  # until nobody has amended it meanwhile
+            with self._errors():
+                before = self.client.hget(keys[1], version)
+            manifest = VersionManifest.model_validate_json(before) if before is not None else None
+            if manifest is None or text in manifest.remarks:
+                return False
+            after = manifest.model_copy(update={"remarks": [*manifest.remarks, text]}).model_dump_json()
+            with self._errors():
+                if self.client.eval(scripts.AMEND, len(keys), *keys, version, before, after):
+                    return True
 
     def write(self, pipeline: str, version: str, attempt: str, records: Mapping[str, bytes]) -> None:
         with self._errors():
