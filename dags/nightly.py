@@ -15,6 +15,7 @@ from nightfold_timetable import NightTimetable
 
 POOL = "spark"  # its slots bound how many Spark jobs share a machine
 NIGHT = "{{ night(dag_run, params) }}"
+RUN = "--run={{ dag_run.run_id }}"
 
 PARAMS = {
     "ds": Param(
@@ -78,8 +79,12 @@ def nightly(pipeline: Pipeline) -> DAG:
                 doc_md=stage.doc,
                 name=f"{pipeline.pipeline}-{stage.name}",
                 application=str(settings.ROOT / "spark_jobs" / f"{stage.name}.py"),
-                application_args=["--pipeline", pipeline.pipeline, "--ds", NIGHT, "--top-n={{ params.top_n or '' }}"],
+                application_args=["--pipeline", pipeline.pipeline, "--ds", NIGHT, RUN, "--top-n={{ params.top_n or '' }}"],
                 connections=pipeline.connections,
+                pipeline=pipeline.pipeline,
+                night=NIGHT,
+                store=pipeline.publish.connection,
+                in_turn=stage.turn,
                 conf={"spark.ui.enabled": "false", **size.conf},
                 driver_memory=size.driver_memory,
                 executor_memory=size.executor_memory,
@@ -98,7 +103,7 @@ def nightly(pipeline: Pipeline) -> DAG:
                 night=NIGHT,
                 wanted="{{ params.promote }}",
                 keep=pipeline.publish.keep,
-                connection=pipeline.publish.connection,
+                store=pipeline.publish.connection,
             )
     tasks["ingest"] >> tasks["clean"] >> [tasks["profile"], tasks["features"]]
     tasks["features"] >> tasks["train"] >> [tasks["evaluate"], tasks["score"]] >> tasks["publish"] >> tasks["promote"]

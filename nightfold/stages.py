@@ -18,6 +18,8 @@ class Stage:
     """Dotted paths into the pipeline file."""
     writes: str | None = None
     spark: bool = True
+    turn: bool = True
+    """Whether it waits for the pipeline's turn: nights are taken one by one, the oldest first."""
     doc: str = ""
 
     @property
@@ -32,6 +34,7 @@ FLOW = (
         "profile",
         reads=("clean",),
         config=("sources", "recommend.interactions", "timezone"),
+        turn=False,  # nothing is made from it
         doc="A page with plots, to look at before trusting the data.",
     ),
     Stage(

@@ -1,17 +1,24 @@
 """The operators of the night. Thin: what they do lives in `spark_jobs/` and `nightfold/`."""
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from nightfold.errors import NightfoldError, OlderNight, Permanent, PromotionHeld
 from nightfold.promotion import promote
+from nightfold.store import Turn, store_at
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import BaseHook, BaseOperator, Connection, Context
+from airflow.sdk import BaseHook, Connection, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from nightfold_turns import InTurn
+
+CAUSE = re.compile(r"nightfold: \w+ failed: ")
+"""How a job's own word on why it failed starts."""
 
 
 def night_of(dag_run: Any, params: Any, timezone: str) -> str:
@@ -26,33 +33,70 @@ def night_of(dag_run: Any, params: Any, timezone: str) -> str:
     return dag_run.data_interval_start.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%d")
 
 
-class StageOperator(SparkSubmitOperator):
+class StageHook(SparkSubmitHook):
+    """Streams what spark-submit says into a group of the task's log, and keeps the job's own word on why it failed."""
+
+    cause: str | None = None
+
+    def submit(self, application: str = "", **kwargs: Any) -> str | None:
+        self.log.info("::group::What spark-submit says")
+        return super().submit(application, **kwargs)
+
+    def _process_spark_submit_log(self, itr: Iterator[Any]) -> None:
+        super()._process_spark_submit_log(self._heard(itr))
+        self.log.info("::endgroup::")
+
+    def _heard(self, lines: Iterator[Any]) -> Iterator[Any]:
+        for line in lines:
+            if self.cause is None and CAUSE.search(line):
+                self.cause = line[line.index("nightfold: ") :].strip()
+            yield line
+
+
+class StageOperator(InTurn, SparkSubmitOperator):
     """One stage of the night as a Spark job of its own.
 
     Connections reach the job through its environment, never through arguments. A job that says that a retry would
     see the same facts (exit code 65) fails at once.
 
     :param connections: ids of the Airflow Connections that the job may use
+    :param in_turn: whether it waits for the pipeline's turn
     """
 
-    def __init__(self, *, connections: Sequence[str] = (), **kwargs: Any) -> None:
+    template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "night")
+
+    def __init__(self, *, connections: Sequence[str] = (), in_turn: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.connections = list(connections)
+        self.in_turn = in_turn
 
     def execute(self, context: Context) -> None:
+        with self.turn(context) if self.in_turn else nullcontext():
+            self._submit(context)
+
+    def _submit(self, context: Context) -> None:
         try:
             super().execute(context)
-        except AirflowException as error:
+        except AirflowException:
             process = self._hook._submit_sp if self._hook else None
-            if process is not None and process.returncode == Permanent.EXIT:
-                raise AirflowFailException(
-                    f"nightfold: {self.task_id} failed for good, a retry would see the same facts: see the line above"
-                ) from error
-            raise
+            code = process.returncode if process is not None else None
+            cause = getattr(self._hook, "cause", None) or self._without_a_word(code)
+            self.log.error(cause)  # the first line of the log that is in no group
+            if code == Permanent.EXIT:
+                raise AirflowFailException(f"{cause} (not tried again: a retry would see the same facts)") from None
+            raise AirflowException(cause) from None
+
+    def _without_a_word(self, code: int | None) -> str:
+        ended = f"was killed by signal {code - 128}" if code is not None and 128 < code < 160 else f"ended with exit code {code}"
+        return (
+            f"nightfold: {self.task_id} failed: night {self.night}: spark-submit {ended} before the job could say why: "
+            "look at its last lines above; was it killed, or is memory short (resources.driver_memory)?"
+        )
 
     def _get_hook(self) -> SparkSubmitHook:
         """With the connections in spark-submit's own environment: of `env_vars`, YARN and Kubernetes would make arguments."""
         hook = super()._get_hook()
+        hook.__class__ = StageHook  # the operator names the class that it makes, and has no other place to say so
         hook._env = {f"AIRFLOW_CONN_{name.upper()}": _value(BaseHook.get_connection(name)) for name in self.connections}
         return hook
 
@@ -65,38 +109,39 @@ def _value(connection: Connection) -> str:
     return json.dumps(fields)
 
 
-class PromoteOperator(BaseOperator):
+class PromoteOperator(InTurn):
     """Serve the night's version from now on, if it is whole.
 
-    :param pipeline: the pipeline's name
-    :param night: the night (templated)
     :param wanted: "True", or the version is left staged (templated)
     :param keep: how many promoted versions stay
-    :param connection: the store's connection
     """
 
     template_fields: Sequence[str] = ("night", "wanted")
 
-    def __init__(self, *, pipeline: str, night: str, wanted: str, keep: int, connection: str, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.pipeline = pipeline
-        self.night = night
+    def __init__(self, *, wanted: str, keep: int, **kwargs: Any) -> None:
+        super().__init__(last=True, **kwargs)
         self.wanted = wanted
         self.keep = keep
-        self.connection = connection
 
     def execute(self, context: Context) -> str:
+        with self.turn(context) as turn:
+            return self._promote(turn)
+
+    def _promote(self, turn: Turn) -> str:
         if self.wanted != "True":
             raise AirflowSkipException(
                 f"nightfold: night {self.night} is staged, not promoted, as the trigger form says; live stays"
             )
         try:
-            outcome = promote(self.pipeline, self.night, keep=self.keep, uri=BaseHook.get_connection(self.connection).get_uri())
+            store = store_at(BaseHook.get_connection(self.store).get_uri())
+            outcome = promote(store, self.pipeline, self.night, token=turn.token, keep=self.keep)
         except (PromotionHeld, OlderNight) as error:
-            raise AirflowSkipException(f"nightfold: {error}") from error
+            raise AirflowSkipException(f"nightfold: {error}") from None
         except Permanent as error:
-            raise AirflowFailException(f"nightfold: {error}") from error
+            self.log.error("nightfold: promote failed: %s", error)
+            raise AirflowFailException(f"nightfold: {error}") from None
         except NightfoldError as error:
-            raise AirflowException(f"nightfold: {error}") from error
+            self.log.error("nightfold: promote failed: %s", error)
+            raise AirflowException(f"nightfold: {error}") from None
         self.log.info("nightfold: promote: %s", outcome)
         return outcome

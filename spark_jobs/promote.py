@@ -12,8 +12,7 @@ from nightfold.spark.job import Job, run_plain
 
 
 def main(job: Job) -> str:
-    publishing = job.pipeline.publish
-    return promote(job.pipeline.pipeline, job.ds, keep=publishing.keep, connection=publishing.connection)
+    return promote(job.store, job.pipeline.pipeline, job.ds, token=job.turn.token, keep=job.pipeline.publish.keep)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,11 @@ A job file declares pure functions and a `main(spark, job)`; its guard is `run("
 """
 
 import argparse
+import os
 import re
+import socket
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -15,11 +18,13 @@ from functools import cached_property
 from typing import Any
 
 from nightfold import pipeline as pipelines
+from nightfold import turns
 from nightfold.errors import BadInput, NightfoldError, Permanent
 from nightfold.lake import Lake, Manifest
 from nightfold.pipeline import Pipeline
 from nightfold.spark.session import open_session
 from nightfold.stages import BY_NAME, Stage, inputs_fingerprint
+from nightfold.store import Store, Turn, open_store
 
 from pyspark.sql import SparkSession
 
@@ -32,6 +37,13 @@ class Job:
     ds: str
     stage: Stage
     lake: Lake
+    turn: Turn | None = None
+    """Of a job by hand; one that a run of the DAG has started lives in the run's turn."""
+
+    @property
+    def store(self) -> Store:
+        """Where the pipeline publishes; not connected before it is used."""
+        return open_store(self.pipeline.publish.connection)
 
     @cached_property
     def attempt(self) -> str:
@@ -64,6 +76,10 @@ class Outcome:
     """Of the inputs, where it is known only after the work (a database's content)."""
 
 
+PATIENCE = 6 * 3600.0  # seconds that a job by hand waits for its turn
+LOOK_EVERY = 1.0  # seconds between two looks at the parent
+ORPHANED = 70  # EX_SOFTWARE: nobody is left to read it
+
 Main = Callable[[SparkSession, Job], Outcome]
 Fingerprint = Callable[[Job], str]
 
@@ -84,16 +100,47 @@ def run_plain(name: str, main: Callable[[Job], str], *, argv: Sequence[str] | No
 
 def _process(name: str, work: Callable[[Job], str], argv: Sequence[str] | None) -> None:
     stage = BY_NAME[name]
+    _end_with_parent()
     try:
-        line = work(_job(stage, _arguments(stage, argv)))
+        arguments = _arguments(stage, argv)
+        job = _job(stage, arguments)
+        line = work(job) if arguments.run or not stage.turn else _in_turn(job, work)
     except Permanent as error:
         sys.exit(_complain(stage, error, Permanent.EXIT))
     except NightfoldError as error:
         sys.exit(_complain(stage, error, 1))
     except Exception as error:  # noqa: BLE001 (the border of the process: everything is reported, nothing goes on)
+        code = _complain(stage, error, 1)
         traceback.print_exc()
-        sys.exit(_complain(stage, error, 1))
+        sys.exit(code)
     _say(f"nightfold: {stage.name}: {line}")
+
+
+def _in_turn(job: Job, work: Callable[[Job], str]) -> str:
+    """Work by hand, as soon as no run of the pipeline does."""
+    pipeline, holder = job.pipeline.pipeline, f"{job.stage.name} by hand, process {os.getpid()} of {socket.gethostname()}"
+    say = lambda line: _say(f"nightfold: {job.stage.name}: {line}")  # noqa: E731
+    job.turn = turns.waited_for(job.store, pipeline, holder, job.ds, limit=PATIENCE, say=say)
+    try:
+        with turns.kept(job.store, pipeline, holder, job.ds, say=say):
+            return work(job)
+    finally:
+        job.store.leave_turn(pipeline, holder)
+
+
+def _end_with_parent() -> None:
+    """End when spark-submit is killed: this process would live on without it, and work beside its own retry."""
+    if "PYSPARK_GATEWAY_PORT" not in os.environ:  # not started by spark-submit
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        never = threading.Event()
+        while os.getppid() == parent:
+            never.wait(LOOK_EVERY)
+        os._exit(ORPHANED)
+
+    threading.Thread(target=watch, daemon=True, name="parent").start()
 
 
 def execute(job: Job, main: Main, *, fingerprint: Fingerprint | None = None, started: float | None = None) -> str:
@@ -128,6 +175,7 @@ def _arguments(stage: Stage, argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog=f"spark_jobs/{stage.name}.py", description=stage.doc)
     parser.add_argument("--pipeline", required=True, help="name of a file in pipelines/")
     parser.add_argument("--ds", required=True, help="the night, YYYY-MM-DD")
+    parser.add_argument("--run", default="", help="the run of the DAG in whose turn it works; without it, it waits for its own")
     parser.add_argument(
         "--top-n", type=lambda n: int(n) if n else None, help="length of the lists; empty: as the pipeline file says"
     )

@@ -150,7 +150,7 @@ def test_a_pipeline_file_more_is_a_dag_more_without_python(folder):
         timedelta(minutes=7),
     )
     assert train.connections == ["other_kv"]
-    assert (promote.connection, promote.keep) == ("other_kv", 5)
+    assert (promote.store, promote.keep) == ("other_kv", 5)
     assert train.application == str(ROOT / "spark_jobs" / "train.py")
 
 
@@ -183,6 +183,7 @@ class Run:
     def __init__(self, run_type: str = "manual", data_interval_start: object = None) -> None:
         self.run_type = run_type
         self.data_interval_start = data_interval_start
+        self.run_id = f"{run_type} 1"
 
 
 def test_a_manual_run_without_a_night_fails_for_good_when_its_arguments_are_rendered(grocery):
@@ -197,10 +198,17 @@ def test_a_manual_run_without_a_night_fails_for_good_when_its_arguments_are_rend
 def test_the_forms_answers_become_arguments(grocery):
     task = grocery.get_task("score").prepare_for_execution()
     task.render_template_fields({"params": {"ds": "2017-12-10", "promote": True, "top_n": 5}, "dag_run": Run()})
-    assert task.application_args == ["--pipeline", "grocery", "--ds", "2017-12-10", "--top-n=5"]
+    assert task.application_args == ["--pipeline", "grocery", "--ds", "2017-12-10", "--run=manual 1", "--top-n=5"]
     promote = grocery.get_task("promote").prepare_for_execution()
     promote.render_template_fields({"params": {"ds": "2017-12-10", "promote": False, "top_n": None}, "dag_run": Run()})
     assert (promote.night, promote.wanted) == ("2017-12-10", "False")
+
+
+def test_every_task_works_in_its_runs_turn_but_the_one_that_nothing_is_made_from(grocery):
+    waits = {task.task_id: getattr(task, "in_turn", True) for task in grocery.tasks}
+    assert waits == {**dict.fromkeys(PROMISED, True), "profile": False}
+    assert [task.task_id for task in grocery.tasks if task.last] == ["promote"], "which leaves it"
+    assert {(task.pipeline, task.store) for task in grocery.tasks} == {("grocery", "kv_default")}
 
 
 def test_the_connections_of_a_dag_are_those_its_file_names(grocery):

@@ -17,6 +17,7 @@ STAGES = ["ingest", "clean", "profile", "features", "train", "evaluate", "score"
 
 class Manual:
     run_type = "manual"
+    run_id = "manual__2017-12-04T09:00:00+00:00"
     data_interval_start = None
 
 

@@ -1,6 +1,8 @@
 """The operators of the night: which failures are retried, what a job may know, when a promotion is left out."""
 
+import asyncio
 import json
+import re
 from pathlib import Path
 
 from nightfold.lake import Lake, Manifest
@@ -10,25 +12,39 @@ from nightfold.store.lists import encode
 import pytest
 import redis
 from airflow.providers.apache.spark.hooks import spark_submit as spark_submit_hook
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 from helpers import free_port
 from nightfold_operators import PromoteOperator, StageOperator
+from nightfold_turns import TurnTrigger
 
 SPARK_SUBMIT = """\
 #!/bin/sh
 env > "{folder}/environment"
 printf '%s\\n' "$@" > "{folder}/arguments"
-echo "nightfold: clean failed: too many rejects" >&2
+echo "many lines"
+[ {code} = 137 ] || echo "nightfold: clean failed: sales, night 2017-12-03: too many rejects" >&2
+echo "Traceback (most recent call last):" >&2
 exit {code}
 """
+NIGHT = "2017-12-03"
 SECRET = "MARKER-p4ss"
 
 
 @pytest.fixture
-def spark_submit(tmp_path, monkeypatch):
+def address(valkey_uri) -> str:
+    """A real store with nothing in it."""
+    empty = valkey_uri.removesuffix("/0") + "/7"
+    with redis.Redis.from_url(empty) as client:
+        client.flushdb()
+    return empty
+
+
+@pytest.fixture
+def spark_submit(tmp_path, monkeypatch, address):
     """Call it with an exit code: from then on `spark-submit` ends with it, and writes down what it was given."""
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type":"spark","host":"local[*]"}')
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", address)
     monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", f"redis://:{SECRET}@127.0.0.1:6390/0")
     monkeypatch.setenv("AIRFLOW_CONN_GROCER_DB", f"postgresql://shop:{SECRET}@127.0.0.1:5443/grocer")
 
@@ -41,41 +57,126 @@ def spark_submit(tmp_path, monkeypatch):
     return ends
 
 
+class Attempt:
+    """As much of a task instance as an operator asks for."""
+
+    def __init__(self, try_number: int = 1, retries: int = 2) -> None:
+        self.try_number = try_number
+        self.max_tries = retries
+
+
+def context(run: str = "run 1", **attempt: int) -> dict:
+    return {"run_id": run, "ti": Attempt(**attempt)}
+
+
 def stage(**more) -> StageOperator:
+    where = {"pipeline": "shop", "night": NIGHT, "store": "store"}
     return StageOperator(
-        task_id="clean", application="clean.py", application_args=["--ds", "2017-12-03"], name="shop-clean", **more
+        task_id="clean", application="clean.py", application_args=["--ds", NIGHT], name="shop-clean", **{**where, **more}
     )
 
 
 def test_a_stage_that_ends_well_is_a_success(spark_submit):
     spark_submit(0)
-    assert stage().execute({}) is None
+    assert stage().execute(context()) is None
 
 
-def test_a_stage_that_says_that_a_retry_would_not_help_fails_for_good(spark_submit):
+def test_a_stage_that_says_that_a_retry_would_not_help_fails_for_good_with_its_own_words(spark_submit, capsys):
     spark_submit(65)
-    with pytest.raises(AirflowFailException, match="nightfold: clean failed for good, a retry would see the same facts"):
-        stage().execute({})
+    cause = "nightfold: clean failed: sales, night 2017-12-03: too many rejects"
+    with pytest.raises(AirflowFailException) as caught:
+        stage().execute(context())
+    assert str(caught.value) == f"{cause} (not tried again: a retry would see the same facts)"
+    said = [re.split(r"\[(?:info|error) *\] | +\[airflow", line)[1] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [said[0], said[2], *said[-2:]] == ["::group::What spark-submit says", "many lines", "::endgroup::", cause]
+    assert said.count(cause) == 2, "in the group, and as the first line of the log that is in none"
 
 
-@pytest.mark.parametrize("code", [1, 2, 64, 66, 137, 143])
+@pytest.mark.parametrize("code", [1, 2, 64, 66, 143])
 def test_any_other_failure_is_retried(spark_submit, code):
     spark_submit(code)
-    with pytest.raises(AirflowException, match=f"Error code is: {code}") as caught:
-        stage().execute({})
+    with pytest.raises(AirflowException, match=r"^nightfold: clean failed: sales, night 2017-12-03: too many rejects$") as caught:
+        stage().execute(context())
     assert not isinstance(caught.value, AirflowFailException)
+
+
+def test_a_job_that_was_killed_before_it_could_say_why_is_named_and_retried(spark_submit):
+    spark_submit(137)
+    with pytest.raises(
+        AirflowException, match=r"^nightfold: clean failed: night 2017-12-03: spark-submit was killed by signal 9 before"
+    ) as caught:
+        stage().execute(context())
+    assert not isinstance(caught.value, AirflowFailException)
+
+
+# --- turns
+
+
+def test_a_run_has_the_turn_from_task_to_task_and_leaves_it_when_it_fails_for_good(spark_submit, address):
+    store = store_at(address)
+    spark_submit(0)
+    stage().execute(context())
+    assert store.turn("shop").holder == "run 1"
+    assert store.turn("shop").seconds_left > 1000, "until its next task"
+    spark_submit(1)
+    with pytest.raises(AirflowException):
+        stage().execute(context(try_number=2))
+    assert store.turn("shop").holder == "run 1", "it is tried again"
+    with pytest.raises(AirflowException):
+        stage().execute(context(try_number=3))
+    assert store.turn("shop") is None, "that was the last try"
+    spark_submit(65)
+    with pytest.raises(AirflowFailException):
+        stage().execute(context())
+    assert store.turn("shop") is None
+
+
+def test_while_another_run_has_the_turn_a_task_waits_outside_the_pool_and_goes_on_when_it_is_its_own(spark_submit, address):
+    store = store_at(address)
+    folder = spark_submit(0)
+    store.take_turn("shop", "another", "2017-12-02", seconds=60)
+    with pytest.raises(TaskDeferred) as waiting:
+        stage().execute(context())
+    assert not (folder / "arguments").exists(), "nothing was started"
+    path, arguments = waiting.value.trigger.serialize()
+    assert path == "nightfold_turns.TurnTrigger"
+    trigger = TurnTrigger(**arguments)
+
+    async def fires() -> str:
+        store.leave_turn("shop", "another")
+        return (await asyncio.wait_for(anext(trigger.run()), 30)).payload
+
+    assert asyncio.run(fires()) == "taken"
+    assert store.turn("shop").holder == "run 1"
+    assert stage().resumed(context(), event="taken") is None
+    assert (folder / "arguments").exists()
+
+
+def test_a_stage_that_nothing_is_made_from_does_not_wait(spark_submit, address):
+    spark_submit(0)
+    store_at(address).take_turn("shop", "another", "2017-12-02", seconds=60)
+    assert stage(in_turn=False).execute(context()) is None
+
+
+def test_a_store_that_is_down_is_said_before_anything_starts_and_tried_again(spark_submit, monkeypatch):
+    folder = spark_submit(0)
+    monkeypatch.setenv("AIRFLOW_CONN_STORE", f"redis://:{SECRET}@127.0.0.1:{free_port()}/0")
+    with pytest.raises(AirflowException, match="nightfold: store redis://127") as caught:
+        stage().execute(context())
+    assert not isinstance(caught.value, AirflowFailException)
+    assert not (folder / "arguments").exists()
 
 
 def test_no_spark_submit_at_all_is_an_error(spark_submit, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FileNotFoundError):
-        stage().execute({})
+        stage().execute(context())
 
 
 def test_connections_reach_the_jobs_environment_and_no_argument(spark_submit):
     folder = spark_submit(0)
     operator = stage(connections=["grocer_db", "kv_default"])
-    operator.execute({})
+    operator.execute(context())
     environment = (folder / "environment").read_text().splitlines()
     assert f"AIRFLOW_CONN_KV_DEFAULT=redis://:{SECRET}@127.0.0.1:6390/0" in environment
     assert f"AIRFLOW_CONN_GROCER_DB=postgres://shop:{SECRET}@127.0.0.1:5443/grocer" in environment
@@ -96,7 +197,7 @@ def test_no_secret_becomes_an_argument_whatever_the_master(spark_submit, monkeyp
     assert SECRET not in " ".join(command)
     assert SECRET in hook._env["AIRFLOW_CONN_KV_DEFAULT"]
     if not master.startswith("k8s"):
-        operator.execute({})
+        operator.execute(context())
         assert SECRET in (folder / "environment").read_text()
 
 
@@ -104,7 +205,7 @@ def test_a_jdbc_connection_reaches_the_job_with_its_address_whole(spark_submit, 
     fields = {"conn_type": "jdbc", "host": "jdbc:db2://h:1/shop", "login": "me", "password": "p&w"}
     monkeypatch.setenv("AIRFLOW_CONN_ERP", json.dumps(fields))
     folder = spark_submit(0)
-    stage(connections=["erp"]).execute({})
+    stage(connections=["erp"]).execute(context())
     [line] = [line for line in (folder / "environment").read_text().splitlines() if line.startswith("AIRFLOW_CONN_ERP=")]
     monkeypatch.setenv("AIRFLOW_CONN_ERP", line.removeprefix("AIRFLOW_CONN_ERP="))
     from nightfold.settings import connection_uri
@@ -114,15 +215,10 @@ def test_a_jdbc_connection_reaches_the_job_with_its_address_whole(spark_submit, 
 
 # --- promote
 
-NIGHT = "2017-12-03"
-
 
 @pytest.fixture
-def store(home, valkey_uri, monkeypatch) -> Store:
+def store(home, address, monkeypatch) -> Store:
     """An empty store, which is also the connection `kv_default`."""
-    address = valkey_uri.removesuffix("/0") + "/7"
-    with redis.Redis.from_url(address) as client:
-        client.flushdb()
     monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", address)
     return store_at(address)
 
@@ -139,8 +235,8 @@ def published(store: Store, version: str, night: str = NIGHT) -> None:
 
 
 def promote(night: str = NIGHT, wanted: str = "True") -> str:
-    operator = PromoteOperator(task_id="promote", pipeline="shop", night=night, wanted=wanted, keep=3, connection="kv_default")
-    return operator.execute({})
+    operator = PromoteOperator(task_id="promote", pipeline="shop", night=night, wanted=wanted, keep=3, store="kv_default")
+    return operator.execute(context())
 
 
 def test_the_nights_version_is_served_from_now_on(store):
@@ -204,3 +300,21 @@ def test_a_store_that_is_down_is_tried_again(store, monkeypatch):
         promote()
     assert not isinstance(caught.value, AirflowFailException | AirflowSkipException)
     assert SECRET not in str(caught.value)
+
+
+def test_a_promotion_ends_the_runs_turn_however_it_ends(store):
+    published(store, "v1")
+    store.take_turn("shop", "run 1", NIGHT, seconds=60)
+    promote()
+    assert store.turn("shop") is None
+    with pytest.raises(AirflowSkipException):
+        promote(wanted="False")
+    assert store.turn("shop") is None
+
+
+def test_a_promotion_waits_for_its_runs_turn(store):
+    published(store, "v1")
+    store.take_turn("shop", "another", NIGHT, seconds=60)
+    with pytest.raises(TaskDeferred):
+        promote()
+    assert store.live("shop") is None

@@ -6,12 +6,25 @@ import sys
 from nightfold.errors import BadInput, NightfoldError
 from nightfold.lake import Lake
 from nightfold.spark.job import Outcome, checked_night, execute, run_plain
+from nightfold.store import Store, store_at
 
+import psutil
 import pytest
+import redis
 import yaml
 from helpers import ROOT, SHOP, environment, job, tiny_shop
 
 DS = "2026-01-03"
+
+
+@pytest.fixture
+def store(valkey_uri, monkeypatch) -> Store:
+    """Empty, and the connection `kv_default`."""
+    address = valkey_uri.removesuffix("/0") + "/6"
+    with redis.Redis.from_url(address) as client:
+        client.flushdb()
+    monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", address)
+    return store_at(address)
 
 
 def start(home, *command: str) -> subprocess.CompletedProcess:
@@ -49,7 +62,7 @@ def test_spark_submit_starts_a_job_though_another_one_is_called_as_a_standard_mo
         (ValueError("a fault\nof ours"), 1, "nightfold: promote failed: ValueError: a fault"),
     ],
 )
-def test_the_exit_code_tells_whether_a_retry_would_help(home, capsys, error, code, line):
+def test_the_exit_code_tells_whether_a_retry_would_help(home, store, capsys, error, code, line):
     (home / "pipelines" / "shop.yaml").write_text(SHOP)
 
     def fail(_):
@@ -58,10 +71,50 @@ def test_the_exit_code_tells_whether_a_retry_would_help(home, capsys, error, cod
     with pytest.raises(SystemExit) as ended:
         run_plain("promote", fail, argv=["--pipeline", "shop", "--ds", DS])
     assert ended.value.code == code
-    assert capsys.readouterr().err.splitlines()[-1] == line
+    assert capsys.readouterr().err.splitlines()[0] == line, "before any traceback"
+    assert store.turn("shop") is None, "a job that failed stands in nobody's way"
 
 
-def test_arguments_decide_the_night_and_the_length_of_the_lists(home, capsys):
+def test_a_job_by_hand_waits_until_no_run_of_the_pipeline_is_at_work(home, store, capsys, monkeypatch):
+    (home / "pipelines" / "shop.yaml").write_text(SHOP)
+    monkeypatch.setattr("nightfold.turns.ASK", 0.05)
+    store.take_turn("shop", "run 1", "2026-01-01", seconds=0.5)
+    had = []
+    run_plain("promote", lambda job: had.append(store.turn("shop")) or "done", argv=["--pipeline", "shop", "--ds", DS])
+    assert had[0].holder.startswith("promote by hand, process ")
+    assert store.turn("shop") is None
+    first, last = capsys.readouterr().out.splitlines()
+    assert first.startswith(f"nightfold: promote: shop, night {DS}: waits for its turn: run 1 of night 2026-01-01 is at work")
+    assert last == "nightfold: promote: done"
+
+
+def test_a_job_that_a_run_has_started_works_in_that_runs_turn(home, store, capsys):
+    (home / "pipelines" / "shop.yaml").write_text(SHOP)
+    store.take_turn("shop", "run 1", DS, seconds=60)
+    run_plain("promote", lambda job: f"turn {job.turn}", argv=["--pipeline", "shop", "--ds", DS, "--run=run 1"])
+    assert capsys.readouterr().out == "nightfold: promote: turn None\n"
+    assert store.turn("shop").holder == "run 1"
+
+
+def test_a_job_ends_when_the_spark_submit_that_started_it_is_killed(home):
+    """The Python driver of a killed JVM lives on as an orphan, and would work beside its own retry."""
+    child = "import threading; from nightfold.spark.job import _end_with_parent as f; f(); print(1, flush=True); threading.Event().wait()"
+    parent = (
+        "import subprocess, sys, threading\n"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}], stdout=subprocess.PIPE)\n"
+        "child.stdout.readline(); print(child.pid, flush=True); threading.Event().wait()"
+    )
+    started = subprocess.Popen(
+        [sys.executable, "-c", parent], env=environment(home, PYSPARK_GATEWAY_PORT="1"), stdout=subprocess.PIPE, text=True
+    )
+    orphan = psutil.Process(int(started.stdout.readline()))
+    assert orphan.is_running()
+    started.kill()
+    started.wait()
+    orphan.wait(timeout=20)
+
+
+def test_arguments_decide_the_night_and_the_length_of_the_lists(home, store, capsys):
     (home / "pipelines" / "shop.yaml").write_text(SHOP)
     said = lambda job: f"{job.ds} {job.pipeline.recommend.top_n}"  # noqa: E731
     run_plain("promote", said, argv=["--pipeline", "shop", "--ds", DS, "--top-n", "7"])

@@ -1,0 +1,109 @@
+"""The turn of a pipeline, as a run of its DAG has it: the first task takes it or waits outside the pool, the last leaves it."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+from nightfold import turns
+from nightfold.errors import NightfoldError, Permanent, TurnTaken
+from nightfold.store import Turn, store_at
+
+from airflow.sdk import BaseHook, BaseOperator, Context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+
+class TurnTrigger(BaseTrigger):
+    """Ask for the turn until the run has it; the task then finds it taken for itself.
+
+    :param connection: of the store
+    :param holder: the run
+    """
+
+    def __init__(self, *, pipeline: str, night: str, holder: str, connection: str) -> None:
+        super().__init__()
+        self.pipeline = pipeline
+        self.night = night
+        self.holder = holder
+        self.connection = connection
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        wanted = {"pipeline": self.pipeline, "night": self.night, "holder": self.holder, "connection": self.connection}
+        return f"{type(self).__module__}.{type(self).__name__}", wanted
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        store = store_at((await BaseHook.aget_connection(self.connection)).get_uri())
+        while True:
+            try:
+                await asyncio.to_thread(store.take_turn, self.pipeline, self.holder, self.night, seconds=turns.GAP)
+                yield TriggerEvent("taken")
+                return
+            except TurnTaken:
+                await asyncio.sleep(turns.ASK)
+            except NightfoldError as error:  # the task says it, and is retried
+                yield TriggerEvent(str(error))
+                return
+
+
+class InTurn(BaseOperator):
+    """A task of the night that works in its run's turn.
+
+    :param pipeline: the pipeline's name
+    :param night: the night (templated by the subclass)
+    :param store: the store's connection
+    :param last: the run's last task leaves the turn when it has ended
+    """
+
+    def __init__(self, *, pipeline: str, night: str, store: str, last: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.pipeline = pipeline
+        self.night = night
+        self.store = store
+        self.last = last
+
+    @contextmanager
+    def turn(self, context: Context) -> Iterator[Turn]:
+        """Have the turn while the block runs, and after it until the run's next task; defers while another run has it.
+
+        A failure that is not retried ends the run, and leaves the turn.
+        """
+        holder, said = str(context["run_id"]), self.log.warning
+        store = store_at(BaseHook.get_connection(self.store).get_uri())
+        try:
+            turn = store.take_turn(self.pipeline, holder, self.night, seconds=turns.LEASE)
+        except TurnTaken as taken:
+            self.log.info("nightfold: %s", taken)
+            self._wait(holder)
+        except Permanent as error:
+            raise AirflowFailException(f"nightfold: {error}") from None
+        except NightfoldError as error:
+            raise AirflowException(f"nightfold: {error}") from None
+        over = True
+        try:
+            with turns.kept(store, self.pipeline, holder, self.night, say=said):
+                yield turn
+            over = self.last
+        except (AirflowFailException, AirflowSkipException):
+            raise
+        except BaseException:
+            over = not _is_tried_again(context)
+            raise
+        finally:
+            try:
+                _ = store.leave_turn(self.pipeline, holder) if over else store.keep_turn(self.pipeline, holder, seconds=turns.GAP)
+            except NightfoldError as error:  # the work is done; the turn frees itself
+                said("nightfold: %s", error)
+
+    def _wait(self, holder: str) -> NoReturn:
+        trigger = TurnTrigger(pipeline=self.pipeline, night=self.night, holder=holder, connection=self.store)
+        raise TaskDeferred(trigger=trigger, method_name="resumed")
+
+    def resumed(self, context: Context, event: str) -> Any:
+        """Go on after waiting; whatever the trigger saw, the turn is asked for again."""
+        return self.execute(context)
+
+
+def _is_tried_again(context: Context) -> bool:
+    ti = context["ti"]
+    return bool(ti.try_number <= ti.max_tries)
