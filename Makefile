@@ -7,13 +7,13 @@ ARGS ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup venv run up down status test lint bench shell clean lock
+.PHONY: help setup venv run up down status test test-all lint bench airflow shell clean lock
 
 PYTHON := .venv/bin/python
 WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: venv  ## install what is missing: .venv from requirements.lock, Java 17 (INSTALL_JAVA=0: only look for it)
 	@scripts/java.sh
@@ -33,11 +33,17 @@ status: venv  ## what runs, where, with how much memory
 test: setup lint  ## lint, then all tests (ARGS="-k name" for some)
 	@$(WITH_JAVA) $(PYTHON) -m pytest $(ARGS)
 
+test-all: setup lint  ## the same, and what takes longer: faults, three months of nights (ARGS="-k name" for some)
+	@$(WITH_JAVA) $(PYTHON) -m pytest -m "" $(ARGS)
+
 lint: venv  ## check style and format
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
 
 bench: setup  ## measure speed and quality; see benchmarks/README.md
 	@$(WITH_JAVA) $(PYTHON) -m benchmarks $(ARGS)
+
+airflow: setup  ## Airflow's command line on this platform (ARGS="backfill create --help")
+	@$(WITH_JAVA) $(PYTHON) -m embedded airflow $(ARGS)
 
 shell: setup  ## a PySpark shell with the lake's datasets as tables (PIPELINE=grocery)
 	@$(WITH_JAVA) $(PYTHON) -i -m nightfold.spark.shell --pipeline "$(PIPELINE)"

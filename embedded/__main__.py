@@ -1,12 +1,14 @@
-"""`python -m embedded run|up|down|clean|status`: what the Makefile's targets call. Exit codes: 0, 1 failed, 2 wrong use."""
+"""`python -m embedded run|up|down|clean|status|airflow`: what the Makefile's targets call. Exit codes: 0, 1 failed, 2 wrong use."""
 
 import argparse
 import re
+import subprocess
 import sys
 from collections.abc import Sequence
 
-from embedded import ending, night, platform
+from embedded import airflow_parts, ending, night, platform
 from embedded.errors import PlatformError
+from embedded.settings import load
 from nightfold.errors import NightfoldError
 
 
@@ -26,6 +28,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--sample", action="store_true", help="with the sample shop's PostgreSQL")
     commands.add_parser("down", help="stop what was started")
     commands.add_parser("clean", help="stop everything, then remove all state")
+    commands.add_parser("airflow", help="Airflow's own command line", add_help=False)
     commands.add_parser("status", help="the parts: state, process, address, memory")
     return parser
 
@@ -36,7 +39,12 @@ def _say(line: str) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what the command line says; errors are one line on stderr."""
-    options = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["airflow"]:  # its words are not ours to parse
+        return subprocess.run(
+            [sys.executable, "-m", "airflow", *words[1:]], env=airflow_parts.environment(load()), check=False
+        ).returncode
+    options = _parser().parse_args(words)
     try:
         if options.command == "run":
             return night.run(pipeline=options.pipeline, ds=options.ds, say=_say)

@@ -1,4 +1,4 @@
-"""The command line: `nightfold validate|lookup|versions|rollback|release|report`.
+"""The command line: `nightfold validate|lookup|versions|rollback|release|unlock|report`.
 
 Exit 0 only on success; 2 for wrong use; 1 otherwise, with one line on stderr that names the file, field or key and the mend.
 """
@@ -65,13 +65,24 @@ def _list(answer: dict[str, Any]) -> str:
 def _versions(arguments: argparse.Namespace) -> int:
     store = _store(arguments.pipeline)
     kept, hold = store.versions(arguments.pipeline), store.held(arguments.pipeline)
-    facts = {"pipeline": arguments.pipeline, "held": hold, "versions": [_version_facts(version) for version in kept]}
+    turn = store.turn(arguments.pipeline)
+    facts = {
+        "pipeline": arguments.pipeline,
+        "held": hold,
+        "turn": turn.model_dump(mode="json") if turn else None,
+        "versions": [_version_facts(version) for version in kept],
+    }
     lines = [f"{'version':<24} {'night':<11} {'state':<9} {'lists':>9}  published at"]
     lines += [f"{m.version:<24} {m.night:<11} {v.state:<9} {m.keys:>9,}  {m.published_at}" for v in kept for m in (v.manifest,)]
+    lines += [f"  note on {v.manifest.version}: {remark}" for v in kept for remark in v.manifest.remarks]
     if not kept:
         lines = [f"{arguments.pipeline}: no version is published yet"]
     if hold is not None:
         lines.append(f"promotions are held ({hold}): `nightfold release {arguments.pipeline}` lets them go on")
+    if turn is not None:
+        lines.append(
+            f"at work: {turn.holder}, night {turn.night}; without a sign of life the next goes on in {turn.seconds_left:.0f} s"
+        )
     _show(arguments, facts, "\n".join(lines))
     return 0
 
@@ -92,6 +103,16 @@ def _release(arguments: argparse.Namespace) -> int:
     released = _store(arguments.pipeline).release(arguments.pipeline)
     text = f"{arguments.pipeline}: promotions go on" if released else f"{arguments.pipeline}: promotions were not held"
     _show(arguments, {"pipeline": arguments.pipeline, "released": released}, text)
+    return 0
+
+
+def _unlock(arguments: argparse.Namespace) -> int:
+    store = _store(arguments.pipeline)
+    turn = store.turn(arguments.pipeline)
+    freed = turn is not None and store.leave_turn(arguments.pipeline, turn.holder)
+    facts = {"pipeline": arguments.pipeline, "freed": freed, "was": turn.model_dump(mode="json") if turn else None}
+    text = f"it was that of {turn.holder}, night {turn.night}; the next one goes on" if turn and freed else "nobody had the turn"
+    _show(arguments, facts, f"{arguments.pipeline}: {text}")
     return 0
 
 
@@ -183,6 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     back = command("rollback", _rollback, "Go back to an older promoted version; promotions wait until released.")
     back.add_argument("--to", default=None, metavar="VERSION", help="which one; without it, the one before")
     command("release", _release, "Let promotions go on after a rollback.")
+    command("unlock", _unlock, "Let the next run have its turn, when the one that has it is known to be dead.")
     command("report", _report, "Where the data report and the evaluation are.").add_argument("--ds", default=None, metavar="NIGHT")
 
     return parser

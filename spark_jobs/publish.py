@@ -103,7 +103,7 @@ def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, st
         facts={"scores": scores.fingerprint, "top_n": job.pipeline.recommend.top_n},
         metrics=job.lake.get("evaluation", job.ds).facts["metrics"],
     )
-    return store.seal(manifest)
+    return store.seal(manifest, keep=job.pipeline.publish.keep)
 
 
 def planned(job: Job) -> str:

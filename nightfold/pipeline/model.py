@@ -120,7 +120,7 @@ class Publish(Part):
 
     connection: ConnectionId = "kv_default"
     keep: int = Field(default=3, ge=2, le=50)
-    """How many promoted versions stay, for rollback."""
+    """How many promoted versions stay, for rollback; and as many that were staged and never promoted."""
     batch: int = Field(default=500, ge=1, le=10000)
     """Keys written by one command."""
 

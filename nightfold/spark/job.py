@@ -104,7 +104,8 @@ def _process(name: str, work: Callable[[Job], str], argv: Sequence[str] | None) 
     try:
         arguments = _arguments(stage, argv)
         job = _job(stage, arguments)
-        line = work(job) if arguments.run or not stage.turn else _in_turn(job, work)
+        in_its_run = arguments.run and stage.spark  # whose operator keeps the turn; promote wants the turn's token
+        line = work(job) if in_its_run or not stage.turn else _in_turn(job, work, holder=arguments.run)
     except Permanent as error:
         sys.exit(_complain(stage, error, Permanent.EXIT))
     except NightfoldError as error:
@@ -116,9 +117,10 @@ def _process(name: str, work: Callable[[Job], str], argv: Sequence[str] | None) 
     _say(f"nightfold: {stage.name}: {line}")
 
 
-def _in_turn(job: Job, work: Callable[[Job], str]) -> str:
-    """Work by hand, as soon as no run of the pipeline does."""
-    pipeline, holder = job.pipeline.pipeline, f"{job.stage.name} by hand, process {os.getpid()} of {socket.gethostname()}"
+def _in_turn(job: Job, work: Callable[[Job], str], *, holder: str) -> str:
+    """Work as soon as no other run of the pipeline does."""
+    pipeline = job.pipeline.pipeline
+    holder = holder or f"{job.stage.name} by hand, process {os.getpid()} of {socket.gethostname()}"
     say = lambda line: _say(f"nightfold: {job.stage.name}: {line}")  # noqa: E731
     job.turn = turns.waited_for(job.store, pipeline, holder, job.ds, limit=PATIENCE, say=say)
     try:

@@ -1,8 +1,23 @@
 """What the server runs alone, so that checks and change cannot be torn apart. Their keys: `names.py`."""
 
 SEAL = """
-if redis.call('HSETNX', KEYS[1], ARGV[1], ARGV[2]) == 1 then redis.call('HSET', KEYS[2], ARGV[1], 'verified') end
-return redis.call('HGET', KEYS[1], ARGV[1])
+local versions, states, leaving = unpack(KEYS)
+local version, manifest, keep = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if redis.call('HSETNX', versions, version, manifest) == 1 then redis.call('HSET', states, version, 'verified') end
+local staged = {}
+for _, name in ipairs(redis.call('HKEYS', versions)) do
+  if name ~= version and redis.call('HGET', states, name) == 'verified' then
+    local theirs = cjson.decode(redis.call('HGET', versions, name))
+    staged[#staged + 1] = {theirs.night .. ' ' .. theirs.attempt, name, theirs.attempt}
+  end
+end
+table.sort(staged, function(a, b) return a[1] > b[1] end)
+for i = keep, #staged do
+  redis.call('HSET', leaving, staged[i][2], staged[i][3])
+  redis.call('HDEL', versions, staged[i][2])
+  redis.call('HDEL', states, staged[i][2])
+end
+return redis.call('HGET', versions, version)
 """
 
 PROMOTE = """

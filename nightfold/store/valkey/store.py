@@ -88,13 +88,14 @@ class ValkeyStore(Store):
         with self._errors():
             return int(self.client.exists(*(names.record(pipeline, version, attempt, key) for key in keys))) if keys else 0
 
-    def seal(self, manifest: VersionManifest) -> VersionManifest:
-        keys = [names.control(manifest.pipeline, name) for name in ("versions", "states")]
+    def seal(self, manifest: VersionManifest, keep: int = 3) -> VersionManifest:
+        keys = [names.control(manifest.pipeline, name) for name in ("versions", "states", "leaving")]
         with self._errors():
-            kept = self.client.eval(scripts.SEAL, len(keys), *keys, manifest.version, manifest.model_dump_json())
+            kept = self.client.eval(scripts.SEAL, len(keys), *keys, manifest.version, manifest.model_dump_json(), keep)
         sealed = VersionManifest.model_validate_json(kept)
         if sealed.attempt != manifest.attempt:
             self._delete(manifest.pipeline, manifest.version, manifest.attempt, earlier=False)
+        self._delete_what_left(manifest.pipeline)
         return sealed
 
     def promote(self, pipeline: str, version: str, token: int, keep: int) -> bool:

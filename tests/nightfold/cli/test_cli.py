@@ -92,7 +92,7 @@ def test_versions_shows_which_is_live(run, store):
 
 def test_versions_in_json(run, store):
     facts = run("versions", "shop", "--json").facts
-    assert set(facts) == {"pipeline", "held", "versions"}
+    assert set(facts) == {"pipeline", "held", "turn", "versions"}
     assert facts["held"] is None
     assert facts["versions"][0] == {
         "state": "live",
@@ -105,12 +105,29 @@ def test_versions_in_json(run, store):
         "model": "m",
         "facts": {},
         "metrics": {"ndcg": 0.5},
+        "remarks": [],
     }
+
+
+def test_versions_shows_what_came_to_light_later_and_who_is_at_work(run, store):
+    store.remark("shop", "v2", "sales of 2017-12-01 changed after it was taken")
+    store.take_turn("shop", "run 1", "2017-12-04", seconds=60)
+    *_, remark, turn = run("versions", "shop").out.splitlines()
+    assert remark == "  note on v2: sales of 2017-12-01 changed after it was taken"
+    assert turn.startswith("at work: run 1, night 2017-12-04; without a sign of life the next goes on in ")
+
+
+def test_unlock_lets_the_next_run_go_on(run, store):
+    store.take_turn("shop", "run 1", "2017-12-04", seconds=60)
+    assert run("unlock", "shop").out == "shop: it was that of run 1, night 2017-12-04; the next one goes on\n"
+    assert store.turn("shop") is None
+    assert run("unlock", "shop", "--json").facts == {"pipeline": "shop", "freed": False, "was": None}
+    assert run("unlock", "shop").out == "shop: nobody had the turn\n"
 
 
 def test_no_versions_is_no_error(run):
     assert run("versions", "shop") == (0, "shop: no version is published yet\n", "")
-    assert run("versions", "shop", "--json").facts == {"pipeline": "shop", "held": None, "versions": []}
+    assert run("versions", "shop", "--json").facts == {"pipeline": "shop", "held": None, "turn": None, "versions": []}
 
 
 def test_rollback_goes_one_back_and_release_lets_promotions_go_on(run, store):

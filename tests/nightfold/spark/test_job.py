@@ -5,7 +5,7 @@ import sys
 
 from nightfold.errors import BadInput, NightfoldError
 from nightfold.lake import Lake
-from nightfold.spark.job import Outcome, checked_night, execute, run_plain
+from nightfold.spark.job import Outcome, _process, checked_night, execute, run_plain
 from nightfold.store import Store, store_at
 
 import psutil
@@ -90,10 +90,14 @@ def test_a_job_by_hand_waits_until_no_run_of_the_pipeline_is_at_work(home, store
 
 def test_a_job_that_a_run_has_started_works_in_that_runs_turn(home, store, capsys):
     (home / "pipelines" / "shop.yaml").write_text(SHOP)
-    store.take_turn("shop", "run 1", DS, seconds=60)
-    run_plain("promote", lambda job: f"turn {job.turn}", argv=["--pipeline", "shop", "--ds", DS, "--run=run 1"])
-    assert capsys.readouterr().out == "nightfold: promote: turn None\n"
+    turn = store.take_turn("shop", "run 1", DS, seconds=60)
+    words = ["--pipeline", "shop", "--ds", DS, "--run=run 1"]
+    _process("score", lambda job: f"turn {job.turn}", words)
+    assert capsys.readouterr().out == "nightfold: score: turn None\n", "the operator keeps it"
     assert store.turn("shop").holder == "run 1"
+    run_plain("promote", lambda job: f"token {job.turn.token}", argv=words)
+    assert capsys.readouterr().out == f"nightfold: promote: token {turn.token}\n"
+    assert store.turn("shop") is None
 
 
 def test_a_job_ends_when_the_spark_submit_that_started_it_is_killed(home):

@@ -18,6 +18,7 @@ def stage(
     night: str = "2017-12-03",
     pipeline: str = "shop",
     attempt: str = "20171204T023000-0",
+    keep: int = 3,
 ) -> VersionManifest:
     """Write and seal a version."""
     records = lists(anna="bread") if records is None else records
@@ -33,7 +34,8 @@ def stage(
             keys=len(records),
             checksum="0",
             model="m1",
-        )
+        ),
+        keep=keep,
     )
 
 

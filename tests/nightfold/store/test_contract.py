@@ -266,3 +266,17 @@ def test_after_a_rollback_the_night_can_be_published_anew_but_no_older_one(store
         serve(store, "v2b", night="2017-12-02")
     assert serve(store, "v3b", lists(anna="tea"), night="2017-12-03") is True
     assert first(store, "anna") == "tea"
+
+
+def test_of_versions_never_promoted_the_last_nights_stay_and_what_is_promoted_is_not_counted(store, names):
+    """A backfill of a year of old nights stages a year of versions."""
+    serve(store, "live", lists(anna="bread"), night="2017-12-31")
+    for day in (3, 1, 2, 5, 4):
+        stage(store, f"v{day}", lists(anna="soap"), night=f"2017-12-0{day}", keep=3)
+    assert states(store) == {"live": "live", "v5": "verified", "v4": "verified", "v3": "verified"}
+    stage(store, "v1", lists(anna="soap"), night="2017-12-01", keep=3)
+    assert states(store) == {"live": "live", "v5": "verified", "v4": "verified", "v1": "verified"}, "the one just made stays"
+    assert first(store, "anna") == "bread"
+    assert [name for name in names() if ":u:" in name] == sorted(
+        f"nightfold:shop:{version}:20171204T023000-0:u:anna" for version in ("live", "v1", "v4", "v5")
+    )

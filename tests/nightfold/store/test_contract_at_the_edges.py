@@ -81,7 +81,7 @@ def test_two_versions_promoted_at_once_end_with_one_live(store):
     for round_ in range(10):
         versions = [f"r{round_}-{n}" for n in range(4)]
         for version in versions:
-            stage(store, version, lists(anna=version))
+            stage(store, version, lists(anna=version), keep=50)
         start = threading.Barrier(4)
         outcomes: list[bool | str] = []
 

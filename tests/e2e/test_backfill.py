@@ -1,0 +1,121 @@
+"""Three months of nights taken again by Airflow's own backfill: in order, each with its version, the pointer only forward.
+
+Not part of `make test`: 92 nights take about an hour on two cores. NIGHTFOLD_BACKFILL_NIGHTS takes fewer.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import date, timedelta
+from pathlib import Path
+
+from embedded import airflow_parts, platform
+from nightfold.lake import Lake
+from nightfold.settings import ROOT
+from nightfold.store import store_at
+from samples.land import land
+
+import pytest
+import yaml
+from e2e.conftest import OURS, Night
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+DAG = "nightly_grocery"
+FIRST = date(2017, 2, 1)  # the 32nd day
+NIGHTS = int(os.environ.get("NIGHTFOLD_BACKFILL_NIGHTS", "92"))
+LAST = FIRST + timedelta(days=NIGHTS - 1)
+AGAIN = min(3, NIGHTS)  # nights of each end that are taken a second time
+A_NIGHT = 300.0  # seconds that one may take at most
+
+
+def pipeline(folder: Path) -> None:
+    """The shipped grocery pipeline with windows that fit a month, and one small model."""
+    content = yaml.safe_load((ROOT / "pipelines" / "grocery.yaml").read_text(encoding="utf-8"))
+    content["split"] = {"test_days": 7, "validation_days": 7, "folds": 2}
+    content["training"] |= {"grid": {"factors": [8], "half_life_days": [30, 90], "als_weight": [0.0, 1.0]}, "iterations": 3}
+    content["resources"] |= {"driver_memory": "1g", "shuffle_partitions": 2, "retry_minutes": 0.05}
+    (folder / "grocery.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def night():
+    with tempfile.TemporaryDirectory(prefix="nightfold-backfill-") as name:
+        folder = Path(name)
+        (folder / "pipelines").mkdir()
+        pipeline(folder / "pipelines")
+        environ = {key: value for key, value in os.environ.items() if not key.startswith(OURS)} | platform.free_ports()
+        environ |= {"NIGHTFOLD_PIPELINES": str(folder / "pipelines")}
+        with (
+            platform.running(home=folder / "home", names=platform.EVERYTHING, environ=environ) as settings,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            for key, value in settings.job_environment().items():
+                patch.setenv(key, value)
+            land(landing_uri=settings["NIGHTFOLD_LANDING"], households=60, until=str(LAST))
+            yield Night(settings)
+
+
+def backfill(night: Night, first: date, last: date, *more: str) -> list[str]:
+    """As an operator does it; returns the nights that readers saw live, in the order in which they saw them."""
+    night.until(lambda: DAG in night.api.dag_ids(), what=DAG, limit=120)
+    before = {run["dag_run_id"]: run["end_date"] for run in runs(night)}
+    words = ["--dag-id", DAG, "--from-date", str(first), "--to-date", str(last + timedelta(days=1)), "--max-active-runs", "4"]
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "backfill", "create", *words, *more],
+        env=airflow_parts.environment(night.settings),
+        check=True,
+        timeout=120,
+    )
+    store = store_at(night.settings["AIRFLOW_CONN_KV_DEFAULT"])
+    seen: list[str] = []
+    wanted = (last - first).days + 1
+
+    def over() -> bool:
+        if (live := store.live("grocery")) is not None and live.night not in seen[-1:]:
+            seen.append(live.night)
+        fresh = [run for run in runs(night) if run["end_date"] and before.get(run["dag_run_id"]) != run["end_date"]]
+        return len(fresh) >= wanted
+
+    night.until(over, what=f"{wanted} nights", limit=A_NIGHT * wanted)
+    if (live := store.live("grocery")) is not None and live.night not in seen[-1:]:
+        seen.append(live.night)
+    return seen
+
+
+def runs(night: Night) -> list[dict]:
+    found, offset = [], 0
+    while page := night.api.get(f"dags/{DAG}/dagRuns", limit=100, offset=offset)["dag_runs"]:
+        found += page
+        offset += len(page)
+    return [run for run in found if run["state"] in ("success", "failed")]
+
+
+def versions(nights: list[str]) -> dict[str, str]:
+    return {night: manifest.facts["version"] for night, manifest in Lake("grocery").find_all("version", nights).items()}
+
+
+def kept(night: Night) -> dict[str, str]:
+    return {v.manifest.night: v.state for v in store_at(night.settings["AIRFLOW_CONN_KV_DEFAULT"]).versions("grocery")}
+
+
+def test_a_backfill_takes_the_nights_in_order_and_again_gives_the_same_versions(night):
+    nights = [str(FIRST + timedelta(days=i)) for i in range(NIGHTS)]
+    seen = backfill(night, FIRST, LAST)
+    failed = [(run["dag_run_id"], run["state"]) for run in runs(night) if run["state"] != "success"]
+    assert failed == []
+    assert seen == sorted(seen), "the pointer never goes back"
+    assert seen[-1] == nights[-1]
+    first = versions(nights)
+    assert list(first) == nights, "every night has its version"
+    committed = {n: m.committed_at for n, m in Lake("grocery").find_all("version", nights).items()}
+    assert sorted(nights, key=lambda n: (committed[n], n)) == nights, "one after the other, the oldest first"
+    states = kept(night)
+    assert [n for n, state in sorted(states.items()) if state in ("live", "retired")] == nights[-3:], "to roll back to"
+
+    for low, high in ((FIRST, FIRST + timedelta(days=AGAIN - 1)), (LAST - timedelta(days=AGAIN - 1), LAST)):
+        assert backfill(night, low, high, "--reprocess-behavior", "completed") == [nights[-1]], "live all the while"
+    assert versions(nights) == first
+    after = kept(night)
+    assert {n: after[n] for n in nights[-3:]} == {n: states[n] for n in nights[-3:]}, "none to roll back to was pushed out"
