@@ -19,6 +19,10 @@ from nightfold_turns import InTurn
 
 CAUSE = re.compile(r"nightfold: \w+ failed: ")
 """How a job's own word on why it failed starts."""
+WRONG_SETTINGS = re.compile(
+    r"^Invalid maximum heap size|^Error: (Unrecognized option|Missing|Must specify|Failed to load class|Cluster deploy mode)"
+    r'|^Exception in thread "main" (java\.lang\.IllegalArgumentException|org\.apache\.spark\.SparkException): (?!.*awaitResult)'
+)
 
 
 def night_of(dag_run: Any, params: Any, timezone: str) -> str:
@@ -37,6 +41,8 @@ class StageHook(SparkSubmitHook):
     """Streams what spark-submit says into a group of the task's log, and keeps the job's own word on why it failed."""
 
     cause: str | None = None
+    refused: str | None = None
+    """spark-submit's own word on settings that it cannot take: a retry would meet the same."""
 
     def submit(self, application: str = "", **kwargs: Any) -> str | None:
         self.log.info("::group::What spark-submit says")
@@ -50,6 +56,8 @@ class StageHook(SparkSubmitHook):
         for line in lines:
             if self.cause is None and CAUSE.search(line):
                 self.cause = line[line.index("nightfold: ") :].strip()
+            if self.refused is None and WRONG_SETTINGS.search(line):
+                self.refused = line.strip()
             yield line
 
 
@@ -80,13 +88,18 @@ class StageOperator(InTurn, SparkSubmitOperator):
         except AirflowException:
             process = self._hook._submit_sp if self._hook else None
             code = process.returncode if process is not None else None
-            cause = getattr(self._hook, "cause", None) or self._without_a_word(code)
+            cause, refused = getattr(self._hook, "cause", None), getattr(self._hook, "refused", None)
+            for_good = code == Permanent.EXIT or (cause is None and refused is not None)
+            cause = cause or self._without_a_word(code, refused)
             self.log.error(cause)  # the first line of the log that is in no group
-            if code == Permanent.EXIT:
+            if for_good:
                 raise AirflowFailException(f"{cause} (not tried again: a retry would see the same facts)") from None
             raise AirflowException(cause) from None
 
-    def _without_a_word(self, code: int | None) -> str:
+    def _without_a_word(self, code: int | None, refused: str | None) -> str:
+        if refused is not None:
+            mend = "mend resources in the pipeline file, or the connection of Spark"
+            return f"nightfold: {self.task_id} failed: night {self.night}: spark-submit refuses its settings ({refused}): {mend}"
         ended = f"was killed by signal {code - 128}" if code is not None and 128 < code < 160 else f"ended with exit code {code}"
         return (
             f"nightfold: {self.task_id} failed: night {self.night}: spark-submit {ended} before the job could say why: "

@@ -26,6 +26,7 @@ from nightfold.spark.session import open_session
 from nightfold.stages import BY_NAME, Stage, inputs_fingerprint
 from nightfold.store import Store, Turn, open_store
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 
@@ -110,6 +111,10 @@ def _process(name: str, work: Callable[[Job], str], argv: Sequence[str] | None) 
         sys.exit(_complain(stage, error, Permanent.EXIT))
     except NightfoldError as error:
         sys.exit(_complain(stage, error, 1))
+    except AnalysisException as error:  # a column or a type is not what the code takes it for: the same the next time
+        code = _complain(stage, error, Permanent.EXIT)
+        traceback.print_exc()
+        sys.exit(code)
     except Exception as error:  # noqa: BLE001 (the border of the process: everything is reported, nothing goes on)
         code = _complain(stage, error, 1)
         traceback.print_exc()

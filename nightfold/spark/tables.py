@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nightfold.errors import NightfoldError
+from nightfold.errors import Permanent
 from nightfold.schemas import Schema, differences
 
 from pyspark.sql import DataFrame, SparkSession
@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 
-class SchemaMismatch(NightfoldError):
+class SchemaMismatch(Permanent):
     """A dataset is not what the lake's map says; every difference is named."""
 
 

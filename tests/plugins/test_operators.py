@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import os
 import re
+import sys
 from pathlib import Path
 
 from nightfold.lake import Lake, Manifest
@@ -13,7 +15,7 @@ import pytest
 import redis
 from airflow.providers.apache.spark.hooks import spark_submit as spark_submit_hook
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
-from helpers import free_port
+from helpers import ROOT, free_port
 from nightfold_operators import PromoteOperator, StageOperator
 from nightfold_turns import TurnTrigger
 
@@ -72,7 +74,7 @@ def context(run: str = "run 1", **attempt: int) -> dict:
 def stage(**more) -> StageOperator:
     where = {"pipeline": "shop", "night": NIGHT, "store": "store"}
     return StageOperator(
-        task_id="clean", application="clean.py", application_args=["--ds", NIGHT], name="shop-clean", **{**where, **more}
+        task_id="clean", application_args=["--ds", NIGHT], name="shop-clean", **{"application": "clean.py", **where, **more}
     )
 
 
@@ -107,6 +109,23 @@ def test_a_job_that_was_killed_before_it_could_say_why_is_named_and_retried(spar
     ) as caught:
         stage().execute(context())
     assert not isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize(
+    ("option", "word"),
+    [
+        ({"driver_memory": "lots"}, "Invalid maximum heap size: -Xmxlots"),
+        ({"conf": {"spark.executor.memory": "lots"}}, "Executor memory must be a positive number"),
+        ({"deploy_mode": "nowhere"}, "--deploy-mode must be either"),
+    ],
+)
+def test_settings_that_the_real_spark_submit_refuses_fail_for_good(spark_submit, monkeypatch, option, word):
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.defpath}:{os.environ.get('JAVA_HOME', '')}/bin")
+    with pytest.raises(AirflowFailException) as caught:
+        stage(**{"application": str(ROOT / "spark_jobs" / "clean.py"), **option}).execute(context())
+    assert str(caught.value).startswith(f"nightfold: clean failed: night {NIGHT}: spark-submit refuses its settings (")
+    assert word in str(caught.value)
+    assert "mend resources in the pipeline file, or the connection of Spark" in str(caught.value)
 
 
 # --- turns
