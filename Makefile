@@ -10,13 +10,15 @@ SHELL := /bin/sh
 .PHONY: help setup venv run up down status test test-all lint bench airflow shell clean lock
 
 PYTHON := .venv/bin/python
-WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH"
+WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH" \
+	SPARK_SUBMIT_OPTS="$${SPARK_SUBMIT_OPTS-$$(cat .venv/spark/options)}"
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: venv  ## install what is missing: .venv from requirements.lock, Java 17 (INSTALL_JAVA=0: only look for it)
+setup: venv  ## install what is missing: .venv from requirements.lock, Java 17 (INSTALL_JAVA=0: only look for it), what Spark starts from
 	@scripts/java.sh
+	@scripts/spark.sh
 
 run: setup  ## take one night of a pipeline through Airflow and show its lists (DS=2017-12-03 PIPELINE=grocery)
 	@$(WITH_JAVA) $(PYTHON) -m embedded run --pipeline "$(PIPELINE)" --ds "$(DS)"

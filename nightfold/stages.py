@@ -20,6 +20,8 @@ class Stage:
     spark: bool = True
     turn: bool = True
     """Whether it waits for the pipeline's turn: nights are taken one by one, the oldest first."""
+    short: bool = False
+    """Too short for the JVM's second compiler to pay: a small job took 0.8 of the time without it (docs/decisions/0010)."""
     doc: str = ""
 
     @property
@@ -69,6 +71,7 @@ FLOW = (
         reads=("scores", "evaluation"),
         config=("publish",),
         writes="version",
+        short=True,
         doc="Stage a version whole in the key-value store, and read it back.",
     ),
     Stage("promote", reads=("version",), spark=False, doc="Flip the pointer: readers get this version from now on."),

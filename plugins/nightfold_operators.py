@@ -1,6 +1,7 @@
 """The operators of the night. Thin: what they do lives in `spark_jobs/` and `nightfold/`."""
 
 import json
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -69,12 +70,14 @@ class StageOperator(InTurn, SparkSubmitOperator):
 
     :param connections: ids of the Airflow Connections that the job may use
     :param in_turn: whether it waits for the pipeline's turn
+    :param short: whether the JVM's second compiler would cost more than it brings
     """
 
     template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "night")
 
-    def __init__(self, *, connections: Sequence[str] = (), in_turn: bool = True, **kwargs: Any) -> None:
+    def __init__(self, *, connections: Sequence[str] = (), in_turn: bool = True, short: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.short = short
         self.connections = list(connections)
         self.in_turn = in_turn
 
@@ -111,6 +114,8 @@ class StageOperator(InTurn, SparkSubmitOperator):
         hook = super()._get_hook()
         hook.__class__ = StageHook  # the operator names the class that it makes, and has no other place to say so
         hook._env = {f"AIRFLOW_CONN_{name.upper()}": _value(BaseHook.get_connection(name)) for name in self.connections}
+        if self.short:
+            hook._env["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} -XX:TieredStopAtLevel=1".strip()
         return hook
 
 

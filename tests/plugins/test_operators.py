@@ -204,6 +204,16 @@ def test_connections_reach_the_jobs_environment_and_no_argument(spark_submit):
         assert SECRET not in str(getattr(operator, name)), f"{name} is shown in the web UI"
 
 
+def test_a_short_stage_adds_to_the_options_of_its_jvm_and_of_no_argument(spark_submit, monkeypatch):
+    folder = spark_submit(0)
+    monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Xshare:auto")
+    stage(short=True).execute(context())
+    assert "SPARK_SUBMIT_OPTS=-Xshare:auto -XX:TieredStopAtLevel=1" in (folder / "environment").read_text().splitlines()
+    assert "Tiered" not in (folder / "arguments").read_text()
+    stage().execute(context())
+    assert "SPARK_SUBMIT_OPTS=-Xshare:auto" in (folder / "environment").read_text().splitlines()
+
+
 @pytest.mark.parametrize("master", ["local[*]", "yarn", "k8s://https://h:6443", "spark://h:7077"])
 def test_no_secret_becomes_an_argument_whatever_the_master(spark_submit, monkeypatch, master):
     folder = spark_submit(0)
