@@ -81,6 +81,7 @@ def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, st
         return found.manifest
     place = {"pipeline": name, "version": version, "attempt": job.attempt}
     server = store.server_id()
+    store.announce(name, version, job.attempt)
     written, _ = in_batches(lists, stage(uri, **place), batch=size)
     store.write_fallback(name, version, job.attempt, fallback)
     there, wrong = in_batches(lists, inspect(uri, **place), batch=size)

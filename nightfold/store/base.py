@@ -85,6 +85,17 @@ class Store(ABC):
         """Add a remark to a version's manifest, once; False when it is there already, or the version is not kept."""
 
     @abstractmethod
+    def announce(self, pipeline: str, version: str, attempt: str) -> None:
+        """This attempt is about to write: what it writes is no orphan for a while."""
+
+    @abstractmethod
+    def collect(self, pipeline: str, *, older_than: float) -> int:
+        """Delete the records of attempts that were never sealed; returns how many.
+
+        What is kept as a version stays, and so does what was announced less than `older_than` seconds ago.
+        """
+
+    @abstractmethod
     def write(self, pipeline: str, version: str, attempt: str, records: Mapping[str, bytes]) -> None:
         """Keep one batch of records by key. Called in parallel, by executors."""
 

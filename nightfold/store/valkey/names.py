@@ -6,6 +6,7 @@
     nightfold:{P}:hold        why promotions wait          nightfold:{P}:token, :fence  fencing tokens: given, used
     nightfold:{P}:turn        hash: holder, night, token; expires with the holder's lease
     nightfold:{P}:waiting     hash: holder → "night milliseconds": who asked for the turn, and when last
+    nightfold:{P}:writing     hash: version:attempt → milliseconds: announced, not sealed
     nightfold:{P}:leaving     hash: version → attempt, dropped, whose records are still to be deleted
     nightfold:P:VERSION:ATTEMPT:u:KEY  a record            nightfold:P:VERSION:ATTEMPT:fallback
 

@@ -1,8 +1,9 @@
 """What the server runs alone, so that checks and change cannot be torn apart. Their keys: `names.py`."""
 
 SEAL = """
-local versions, states, leaving = unpack(KEYS)
+local versions, states, leaving, writing = unpack(KEYS)
 local version, manifest, keep = ARGV[1], ARGV[2], tonumber(ARGV[3])
+redis.call('HDEL', writing, version .. ':' .. cjson.decode(manifest).attempt)
 if redis.call('HSETNX', versions, version, manifest) == 1 then redis.call('HSET', states, version, 'verified') end
 local staged = {}
 for _, name in ipairs(redis.call('HKEYS', versions)) do
@@ -127,5 +128,22 @@ local version, before, after = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('HGET', versions, version) ~= before then return 0 end
 redis.call('HSET', versions, version, after)
 if redis.call('GET', live) == before then redis.call('SET', live, after) end
+return 1
+"""
+
+ANNOUNCE = """
+local time = redis.call('TIME')
+return redis.call('HSET', KEYS[1], ARGV[1], time[1] * 1000 + math.floor(time[2] / 1000))
+"""
+
+ABANDONED = """
+local versions, writing = unpack(KEYS)
+local version, attempt, patience = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local manifest = redis.call('HGET', versions, version)
+if manifest and cjson.decode(manifest).attempt == attempt then return 0 end
+local since = redis.call('HGET', writing, version .. ':' .. attempt)
+local time = redis.call('TIME')
+if since and time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(since) < patience then return 0 end
+redis.call('HDEL', writing, version .. ':' .. attempt)
 return 1
 """

@@ -71,6 +71,29 @@ class ValkeyStore(Store):
                 if self.client.eval(scripts.AMEND, len(keys), *keys, version, before, after):
                     return True
 
+    def announce(self, pipeline: str, version: str, attempt: str) -> None:
+        with self._errors():
+            self.client.eval(scripts.ANNOUNCE, 1, names.control(pipeline, "writing"), f"{version}:{attempt}")
+
+    def collect(self, pipeline: str, *, older_than: float) -> int:
+        self._delete_what_left(pipeline)
+        keys = [names.control(pipeline, name) for name in ("versions", "writing")]
+        prefix, gone = f"nightfold:{pipeline}:", 0
+        abandoned: dict[tuple[str, str], bool] = {}  # asked once it is seen: by then it was announced
+        batch: list[bytes] = []
+        with self._errors():
+            for key in self.client.scan_iter(match=names.literal(prefix) + "*", count=1000):
+                version, attempt = key.decode().removeprefix(prefix).split(":", 2)[:2]
+                if (version, attempt) not in abandoned:
+                    verdict = self.client.eval(scripts.ABANDONED, len(keys), *keys, version, attempt, int(older_than * 1000))
+                    abandoned[version, attempt] = bool(verdict)
+                if abandoned[version, attempt]:
+                    batch.append(key)
+                if len(batch) == 500:
+                    gone += int(self.client.unlink(*batch))
+                    batch = []
+            return gone + (int(self.client.unlink(*batch)) if batch else 0)
+
     def write(self, pipeline: str, version: str, attempt: str, records: Mapping[str, bytes]) -> None:
         with self._errors():
             if records:
@@ -89,7 +112,7 @@ class ValkeyStore(Store):
             return int(self.client.exists(*(names.record(pipeline, version, attempt, key) for key in keys))) if keys else 0
 
     def seal(self, manifest: VersionManifest, keep: int = 3) -> VersionManifest:
-        keys = [names.control(manifest.pipeline, name) for name in ("versions", "states", "leaving")]
+        keys = [names.control(manifest.pipeline, name) for name in ("versions", "states", "leaving", "writing")]
         with self._errors():
             kept = self.client.eval(scripts.SEAL, len(keys), *keys, manifest.version, manifest.model_dump_json(), keep)
         sealed = VersionManifest.model_validate_json(kept)
