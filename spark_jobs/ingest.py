@@ -6,10 +6,10 @@ Writes  raw/<source>   as delivered; malformed records with their text and reaso
 Raises  BadInput       when tonight's delivery is missing, or its columns are not those declared: nothing is taken
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
-from nightfold import fingerprint, landing, rollup, schemas
+from nightfold import changes, fingerprint, landing, rollup, schemas
 from nightfold.errors import BadInput
 from nightfold.lake import Manifest
 from nightfold.landing import LandedFile
@@ -34,6 +34,8 @@ class Plan:
     """Nights to take from files."""
     nights: list[str]
     """Nights to take from a table."""
+    changes: dict[str, str] = field(default_factory=dict)
+    """Night → changed, late or gone: deliveries that differ from what was taken of a night before."""
 
     @property
     def done(self) -> bool:
@@ -82,7 +84,15 @@ def _file_plan(job: Job, name: str, source: FileSource) -> Plan:
             kept[night] = manifest
         else:
             files[night] = hashed
-    return Plan(kept=kept, files=files, nights=[])
+    return Plan(kept=kept, files=files, nights=[], changes=_changes(source, before, landed=[*landed], fresh=[*files], ds=job.ds))
+
+
+def _changes(source: FileSource, before: dict[str, Manifest], *, landed: list[str], fresh: list[str], ds: str) -> dict[str, str]:
+    """What is otherwise than when it was taken. Old deliveries that were cleared away, the oldest first, are no change."""
+    changed = {n: "changed" for n in fresh if n in before and before[n].facts["rules"] == _rules(source)}
+    late = {n: "late" for n in fresh if n not in before and n < max(before, default="")}
+    gone = {n: "gone" for n in before if n not in landed and n > min(landed, default=ds)}
+    return {**changed, **late, **gone}
 
 
 def _table_plan(job: Job, name: str, source: TableSource) -> Plan:
@@ -174,12 +184,14 @@ def main(spark: SparkSession, job: Job) -> Outcome:
         partitions[name] = wanted.kept if wanted.done else take(spark, job, name, wanted)
     rows = {name: sum(m.rows or 0 for m in nights.values()) for name, nights in partitions.items()}
     fresh = sum(len(p.files) + len(p.nights) for p in plans.values())
+    noticed = [{"source": s, "night": n, "kind": kind} for s, p in plans.items() for n, kind in sorted(p.changes.items())]
     return Outcome(
         summary=f"{fresh} deliveries taken, {sum(rows.values()):,} rows up to {job.ds} ("
         + ", ".join(f"{name} {count:,}" for name, count in rows.items())
-        + ")",
+        + ")"
+        + changes.summary(noticed),
         rows=sum(rows.values()),
-        facts=rollup.facts(partitions),
+        facts={**rollup.facts(partitions), "changes": noticed[: changes.SHOWN], "changes_noticed": len(noticed)},
         fingerprint=rollup.fingerprint_of(partitions),
     )
 

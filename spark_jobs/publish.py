@@ -7,9 +7,9 @@ Raises  IncompleteVersion when the store does not hold what it was given: nothin
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
-from nightfold import schemas, settings
+from nightfold import changes, schemas, settings
 from nightfold.errors import IncompleteVersion
 from nightfold.fingerprint import digest
 from nightfold.lake import Manifest
@@ -101,10 +101,18 @@ def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, st
         keys=keys,
         checksum=content,
         model=job.lake.get("model", job.ds).fingerprint,
-        facts={"scores": scores.fingerprint, "top_n": job.pipeline.recommend.top_n},
+        facts={"scores": scores.fingerprint, "top_n": job.pipeline.recommend.top_n, "dimensions": dimensions(job)},
         metrics=job.lake.get("evaluation", job.ds).facts["metrics"],
     )
     return store.seal(manifest, keep=job.pipeline.publish.keep)
+
+
+def dimensions(job: Job) -> dict[str, str]:
+    """Snapshots that were taken when the night was long over: the catalogue of another day."""
+    morning = str(date.fromisoformat(job.ds) + timedelta(days=1))
+    taken = {n: job.lake.find(f"raw/{n}", job.ds) for n, source in job.pipeline.sources.items() if not source.nightly}
+    days = {name: manifest.committed_at[:10] for name, manifest in taken.items() if manifest is not None}
+    return {name: f"as of {day}" for name, day in days.items() if day > morning}
 
 
 def planned(job: Job) -> str:
@@ -126,9 +134,13 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     )
     rows = fallback.collect()  # one row
     unknown = encode((i["id"], i["score"], i["why"]) for i in rows[0]["items"])
+    ingested = job.lake.find("ingest", job.ds)
+    noticed = ingested.facts.get("changes", []) if ingested is not None else []
+    marked = changes.mark(store_at(uri), job.pipeline.pipeline, ds=job.ds, changes=noticed)
     version = publish(job, lists, unknown, scores, store=store_at(uri), uri=uri)
+    from_old_data = f"; from older data, and marked so: {', '.join(marked)}" if marked else ""
     return Outcome(
-        summary=f"version {version.version} staged and verified: {version.keys:,} lists, checksum {version.checksum}",
+        summary=f"version {version.version} staged and verified: {version.keys:,} lists, checksum {version.checksum}{from_old_data}",
         rows=version.keys,
         facts={"version": version.version, "keys": version.keys, "checksum": version.checksum},
         fingerprint=inputs_fingerprint(job.stage, pipeline=job.pipeline, ds=job.ds, lake=job.lake),

@@ -77,7 +77,10 @@ def test_a_delivery_that_has_changed_is_taken_again_and_it_alone(spark, home):
     before = Lake("shop").find_all("raw/sales", [FIRST, SECOND])
     os.utime(home / "landing/shop/sales" / f"{SECOND}.csv")  # another time, the same content
     land(home, f"shop/sales/{FIRST}.csv", sale(FIRST, "008"))
-    assert run(ingest, tiny_shop(), SECOND).startswith("1 deliveries taken")
+    said = run(ingest, tiny_shop(), SECOND)
+    assert said.startswith("1 deliveries taken")
+    assert said.endswith(f"; sales of {FIRST} changed after it was taken, and was taken again")
+    assert changes_of(SECOND) == [{"source": "sales", "night": FIRST, "kind": "changed"}]
     after = Lake("shop").find_all("raw/sales", [FIRST, SECOND])
     assert after[SECOND] == before[SECOND]
     assert after[FIRST].attempt != before[FIRST].attempt
@@ -90,6 +93,31 @@ def test_a_delivery_that_has_left_the_landing_place_stays_in_raw(spark, home):
     (home / "landing/shop/sales" / f"{FIRST}.csv").unlink()
     run(ingest, tiny_shop(), SECOND)
     assert rollup.rows(Lake("shop").get("ingest", SECOND), "sales") == {FIRST: 1, SECOND: 1}
+    assert changes_of(SECOND) == [], "old deliveries are cleared away, the oldest first"
+    (home / "landing/shop/sales" / f"{SECOND}.csv").unlink()
+    deliver(home, FIRST, THIRD)
+    run(ingest, tiny_shop(), THIRD)
+    assert rollup.rows(Lake("shop").get("ingest", THIRD), "sales") == {FIRST: 1, SECOND: 1, THIRD: 1}
+    assert changes_of(THIRD) == [{"source": "sales", "night": SECOND, "kind": "gone"}]
+
+
+def test_a_delivery_that_comes_late_is_taken_and_said(spark, home):
+    deliver(home, FIRST)
+    run(ingest, tiny_shop(), FIRST)
+    assert changes_of(FIRST) == []
+    closed = tiny_shop({"sources": {"sales": {"closed": [SECOND]}}})
+    run(ingest, closed, SECOND)
+    deliver(home, THIRD)
+    run(ingest, closed, THIRD)
+    deliver(home, SECOND)
+    assert run(ingest, closed, THIRD).endswith(f"; sales of {SECOND} came late, and was taken")
+    assert changes_of(THIRD) == [{"source": "sales", "night": SECOND, "kind": "late"}]
+    assert rollup.rows(Lake("shop").get("ingest", THIRD), "sales") == {FIRST: 1, SECOND: 1, THIRD: 1}
+
+
+def changes_of(ds: str) -> list[dict]:
+    """What the night noticed."""
+    return Lake("shop").get("ingest", ds).facts["changes"]
 
 
 def test_no_delivery_stops_the_night_unless_the_day_is_declared_closed(spark, home):

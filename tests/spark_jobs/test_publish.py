@@ -184,3 +184,31 @@ def test_a_store_that_may_drop_lists_by_itself_is_refused(server, scored):
         server.client.config_set("maxmemory", "0")
     assert server.password not in str(refused.value)
     assert server.client.keys() == []
+
+
+def test_versions_that_were_made_from_a_past_that_changed_say_so_from_then_on(server, scored):
+    later = "2026-01-05"
+    scored()
+    run(publish, tiny_shop(), DS)
+    store, before = published()
+    scored(fingerprint="scores 2", ds=later)
+    change = {"source": "sales", "night": "2026-01-02", "kind": "changed"}
+    gone = {"source": "sales", "night": "2026-01-01", "kind": "gone"}
+    made = job("ingest", tiny_shop(), later)
+    made.lake.commit(made.manifest("ingest", later, fingerprint="i", facts={"changes": [change, gone]}))
+    assert run(publish, tiny_shop(), later).endswith(f"; from older data, and marked so: {before.version}")
+    assert store.find("shop", before.version).manifest.remarks == [
+        "sales of 2026-01-02 changed after it was taken, and was taken again by the night of 2026-01-05"
+    ]
+    assert published(later)[1].remarks == [], "it was made from what is there now"
+
+
+def test_a_version_says_when_its_catalogue_is_of_another_day(server, scored):
+    goods = {"format": "jsonl", "path": "goods.jsonl", "delivery": "snapshot", "columns": {"id": {}}}
+    pipeline = tiny_shop({"sources": {"goods": goods}})
+    scored()
+    made = job("ingest", pipeline, DS)
+    made.lake.commit(made.manifest("raw/goods", DS, fingerprint="g"))
+    taken = Lake("shop").get("raw/goods", DS).committed_at[:10]
+    run(publish, pipeline, DS)
+    assert published()[1].facts["dimensions"] == {"goods": f"as of {taken}"}

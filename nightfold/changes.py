@@ -1,0 +1,35 @@
+"""Pasts that changed: deliveries that came otherwise, or later, than when their night was taken, and what was published from them."""
+
+from typing import Any
+
+from nightfold.store import Store
+
+SHOWN = 100  # changes that one night's manifest names; more are counted
+
+_WORDS = {
+    "changed": "changed after it was taken, and was taken again",
+    "late": "came late, and was taken",
+    "gone": "has left the landing place, younger ones have not: what was taken is kept",
+}
+
+
+def words(change: dict[str, Any]) -> str:
+    """One change as a person reads it."""
+    return f"{change['source']} of {change['night']} {_WORDS[change['kind']]}"
+
+
+def summary(changes: list[dict[str, Any]]) -> str:
+    """All of them in half a line; empty when there are none."""
+    more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
+    return f"; {words(changes[0])}{more}" if changes else ""
+
+
+def mark(store: Store, pipeline: str, *, ds: str, changes: list[dict[str, Any]]) -> list[str]:
+    """Say on every kept version that was made from other data than is known by night `ds`; returns the marked versions' names."""
+    marked = []
+    for kept in store.versions(pipeline):
+        older = [c for c in changes if c["kind"] != "gone" and c["night"] <= kept.manifest.night]
+        said = [store.remark(pipeline, kept.manifest.version, f"{words(change)} by the night of {ds}") for change in older]
+        if any(said):
+            marked.append(kept.manifest.version)
+    return marked
