@@ -7,15 +7,16 @@ from nightfold.store import Store
 SHOWN = 100  # changes that one night's manifest names; more are counted
 
 _WORDS = {
-    "changed": "changed after it was taken, and was taken again",
-    "late": "came late, and was taken",
-    "gone": "has left the landing place, younger ones have not: what was taken is kept",
+    ("changed", "taken"): "changed after it was taken, and was taken again",
+    ("changed", "kept"): "has changed since it was taken: what was taken is kept",
+    ("late", "taken"): "came late, and was taken",
+    ("gone", "kept"): "is no longer delivered: what was taken is kept",
 }
 
 
 def words(change: dict[str, Any]) -> str:
     """One change as a person reads it."""
-    return f"{change['source']} of {change['night']} {_WORDS[change['kind']]}"
+    return f"{change['source']} of {change['night']} {_WORDS[change['kind'], change['done']]}"
 
 
 def summary(changes: list[dict[str, Any]]) -> str:
@@ -24,11 +25,17 @@ def summary(changes: list[dict[str, Any]]) -> str:
     return f"; {words(changes[0])}{more}" if changes else ""
 
 
+def facts(changes: list[dict[str, Any]]) -> dict[str, Any]:
+    """As the manifest of `ingest` keeps them; those that were taken first."""
+    ordered = sorted(changes, key=lambda c: (c["done"] != "taken", c["source"], c["night"]))
+    return {"changes": ordered[:SHOWN], "changes_noticed": len(ordered)}
+
+
 def mark(store: Store, pipeline: str, *, ds: str, changes: list[dict[str, Any]]) -> list[str]:
     """Say on every kept version that was made from other data than is known by night `ds`; returns the marked versions' names."""
     marked = []
     for kept in store.versions(pipeline):
-        older = [c for c in changes if c["kind"] != "gone" and c["night"] <= kept.manifest.night]
+        older = [c for c in changes if c["done"] == "taken" and c["night"] <= kept.manifest.night]
         said = [store.remark(pipeline, kept.manifest.version, f"{words(change)} by the night of {ds}") for change in older]
         if any(said):
             marked.append(kept.manifest.version)

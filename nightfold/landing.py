@@ -36,6 +36,11 @@ def location(source: FileSource) -> str:
     return source.path if "://" in source.path else f"{settings.landing_uri()}/{source.path}"
 
 
+def place(source: FileSource, night: str) -> str:
+    """Where one night's delivery is expected."""
+    return location(source).replace("{ds}", night)
+
+
 def night_pattern(source: FileSource) -> str:
     """A regular expression whose first group is the night in the URI of a delivered file, or of one in a delivered folder."""
     before, after = source.path.split("{ds}")

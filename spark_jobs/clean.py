@@ -7,12 +7,16 @@ Writes  clean/<source>           typed
 Raises  TooManyRejects           when the source has changed: stop the night, do not thin it
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import product
+
 from nightfold import fingerprint, rollup, schemas
 from nightfold.errors import NightfoldError, TooManyRejects
 from nightfold.lake import Manifest
 from nightfold.pipeline import FileSource, TableSource
 from nightfold.rollup import Partitions
-from nightfold.spark import cleaning, tables
+from nightfold.spark import cleaning, tables, together
 from nightfold.spark.job import Job, Outcome, run
 
 from pyspark import StorageLevel
@@ -21,14 +25,29 @@ from pyspark.sql import functions as F
 
 CODE = ("spark_jobs/clean.py", "nightfold/spark/cleaning.py")
 GOOD = "good"
+FEW_ROWS = 250_000  # rows of a source that one task cleans: fewer are done sooner by one than shuffled among several
+
+Counts = dict[str, dict[str, int]]
+"""Night → reason (or `good`) → rows."""
 
 
 class RowsLost(NightfoldError):
     """Rows in are not rows out: a fault of Nightfold's own, never to be published."""
 
 
-def wanted(job: Job, name: str, ingested: Manifest) -> tuple[dict[str, Manifest], dict[str, str]]:
-    """Nights that are clean already, and night → fingerprint of those that are not."""
+@dataclass(frozen=True)
+class Wanted:
+    """What one source needs: nights that are clean already, and those to be cleaned."""
+
+    kept: dict[str, Manifest]
+    entries: dict[str, dict]
+    """Night → what the roll-up of `ingest` says of it."""
+    prints: dict[str, str]
+    """Night → fingerprint that its clean rows will have."""
+
+
+def plan(job: Job, name: str, ingested: Manifest) -> Wanted:
+    """Hold raw against what is clean."""
     source = job.pipeline.sources[name]
     rules = fingerprint.digest(
         source.model_dump(mode="json", include={"columns", "duplicates", "references", "max_rejected"}),
@@ -39,7 +58,13 @@ def wanted(job: Job, name: str, ingested: Manifest) -> tuple[dict[str, Manifest]
     prints = {night: fingerprint.digest(rules, entry["fingerprint"]) for night, entry in nights.items()}
     before = job.lake.find_all(f"clean/{name}", prints)
     kept = {night: m for night, m in before.items() if m.fingerprint == prints[night]}
-    return kept, {night: value for night, value in prints.items() if night not in kept}
+    fresh = [night for night in prints if night not in kept]
+    return Wanted(kept=kept, entries={n: nights[n] for n in fresh}, prints={n: prints[n] for n in fresh})
+
+
+def looked_up(source: FileSource | TableSource) -> list[str]:
+    """Sources whose clean values decide which rows of this one are refused."""
+    return [reference.source for reference in source.references if reference.missing == "refuse"]
 
 
 def judge(spark: SparkSession, job: Job, name: str, raw: DataFrame, done: Partitions) -> DataFrame:
@@ -59,10 +84,10 @@ def _known(spark: SparkSession, job: Job, done: Partitions, source: str, column:
     return other.select(F.col(f"`{column}`").alias("value")).where("value is not null").distinct()
 
 
-def counts(frame: DataFrame) -> dict[str, dict[str, int]]:
-    """night → reason (or `good`) → rows. A row per night and reason comes to the driver."""
+def reasons(bad: DataFrame) -> dict[str, dict[str, int]]:
+    """night → reason → rows. A row per night and reason comes to the driver."""
     result: dict[str, dict[str, int]] = {}
-    for row in frame.groupBy("night", F.coalesce("reason", F.lit(GOOD)).alias("reason")).count().collect():
+    for row in bad.groupBy("night", "reason").count().collect():
         result.setdefault(row["night"], {})[row["reason"]] = row["count"]
     return result
 
@@ -80,77 +105,80 @@ def check(name: str, source: FileSource | TableSource, night: str, *, rows: int,
         )
 
 
-def take(
-    spark: SparkSession, job: Job, name: str, ingested: Manifest, done: Partitions
-) -> tuple[dict[str, Manifest], dict[str, int]]:
-    """Clean what is new of one source and commit it; returns all its nights, and rows by reason of those taken now."""
+def judged(spark: SparkSession, job: Job, name: str, entries: Mapping[str, Mapping], done: Partitions) -> DataFrame:
+    """The rows of some nights of raw, judged; laid out so that as little as possible is shuffled."""
     source = job.pipeline.sources[name]
-    kept, prints = wanted(job, name, ingested)
-    if not prints:
-        return kept, {}
-    entries = {night: ingested.facts["sources"][name][night] for night in prints}
     folders = [job.lake.spark_path(entry["data"]) for entry in entries.values() if entry["data"]]
     raw = tables.read(spark, schemas.raw(source), folders, what=f"raw/{name}")
-    if len(prints) >= job.pipeline.resources.shuffle_partitions:  # history: one shuffle serves duplicates and writing
+    if sum(entry["rows"] for entry in entries.values()) <= FEW_ROWS:
+        raw = raw.coalesce(1)  # in one partition nothing is shuffled at all
+    elif len(entries) >= job.pipeline.resources.shuffle_partitions:  # history: one shuffle serves duplicates and writing
         raw = raw.repartition("night")
-    frame = judge(spark, job, name, raw, done).persist(StorageLevel.MEMORY_AND_DISK)
-    found = counts(frame)
+    return judge(spark, job, name, raw, done)
+
+
+def take(spark: SparkSession, job: Job, name: str, wanted: Wanted, done: Partitions) -> Counts:
+    """Clean what is new of one source, and commit it; `done` gets all its nights. Returns the rows of each night by reason.
+
+    The good rows are written first. Only where they are fewer than came in, the others are looked for: most nights have none.
+    """
+    source, entries = job.pipeline.sources[name], wanted.entries
     place = {layer: job.lake.place(f"{layer}/{name}", job.attempt) for layer in ("clean", "rejected")}
-    tables.write(cleaning.refused(frame), schemas.rejected(source), job.lake.spark_path(place["rejected"]), by="night")
-    for night in sorted(prints):
-        check(
-            name,
-            source,
-            night,
-            rows=entries[night]["rows"],
-            by_reason=found.get(night, {}),
-            where=job.lake.spark_path(place["rejected"]),
-        )
-    tables.write(cleaning.good(frame), schemas.clean(source), job.lake.spark_path(place["clean"]), by="night")
-    frame.unpersist()
+    where = {layer: job.lake.spark_path(folder) for layer, folder in place.items()}
+    frame = judged(spark, job, name, entries, done)
+    tables.write(cleaning.good(frame), schemas.clean(source), where["clean"], by="night")
+    rows = {"clean": tables.written(where["clean"]), "rejected": {}}
+    short = [night for night, entry in entries.items() if rows["clean"].get(night, 0) != entry["rows"]]
+    bad: Counts = {}
+    if short:
+        others = judged(spark, job, name, {night: entries[night] for night in short}, done).where("reason is not null")
+        others = others.persist(StorageLevel.MEMORY_AND_DISK)
+        bad = reasons(others)
+        if any(reason != cleaning.DUPLICATE for of_night in bad.values() for reason in of_night):
+            tables.write(cleaning.refused(others), schemas.rejected(source), where["rejected"], by="night")
+            rows["rejected"] = tables.written(where["rejected"])
+        others.unpersist()
+    found: Counts = {night: {GOOD: rows["clean"].get(night, 0), **bad.get(night, {})} for night in sorted(entries)}
+    for night, by_reason in found.items():
+        check(name, source, night, rows=entries[night]["rows"], by_reason=by_reason, where=where["rejected"])
     manifests: dict[str, dict[str, Manifest]] = {"clean": {}, "rejected": {}}
-    for night, value in prints.items():
-        by_reason = found.get(night, {})
-        rows = {"clean": by_reason.get(GOOD, 0)}
-        rows["rejected"] = sum(by_reason.values()) - rows["clean"] - by_reason.get(cleaning.DUPLICATE, 0)
-        for layer in manifests:
-            data = f"{place[layer]}/part={night}" if rows[layer] else None
-            facts = {"by_reason": by_reason}
-            manifests[layer][night] = job.manifest(
-                f"{layer}/{name}", night, fingerprint=value, data=data, rows=rows[layer], facts=facts
-            )
+    for layer, night in product(manifests, entries):
+        count = rows[layer].get(night, 0)
+        manifests[layer][night] = job.manifest(
+            f"{layer}/{name}",
+            night,
+            fingerprint=wanted.prints[night],
+            data=f"{place[layer]}/part={night}" if count else None,
+            rows=count,
+            facts={"by_reason": found[night]},
+        )
     job.lake.commit(*manifests["rejected"].values())
     job.lake.commit(*manifests["clean"].values())
-    total: dict[str, int] = {}
-    for by_reason in found.values():
-        for reason, rows_of_it in by_reason.items():
-            total[reason] = total.get(reason, 0) + rows_of_it
-    return {**kept, **manifests["clean"]}, total
+    done[name] = {**wanted.kept, **manifests["clean"]}
+    return found
 
 
 def planned(job: Job) -> str:
     """The roll-up's fingerprint if nothing is to be cleaned; else one that no roll-up has."""
     ingested = job.lake.get("ingest", job.ds)
-    partitions: Partitions = {}
-    for name in job.pipeline.sources:
-        kept, prints = wanted(job, name, ingested)
-        if prints:
-            return f"new in {job.attempt}"
-        partitions[name] = kept
-    return rollup.fingerprint_of(partitions)
+    job.plan = {name: plan(job, name, ingested) for name in job.pipeline.sources_in_order()}
+    if any(wanted.prints for wanted in job.plan.values()):
+        return f"new in {job.attempt}"
+    return rollup.fingerprint_of({name: wanted.kept for name, wanted in job.plan.items()})
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:
-    ingested = job.lake.get("ingest", job.ds)
-    partitions: Partitions = {}
-    total = {GOOD: 0, cleaning.DUPLICATE: 0}
-    for name in job.pipeline.sources_in_order():
-        partitions[name], found = take(spark, job, name, ingested, partitions)
-        for reason, rows in found.items():
-            key = reason if reason in total else "rejected"
-            total[key] = total.get(key, 0) + rows
+    plans: dict[str, Wanted] = job.plan
+    partitions: Partitions = {name: wanted.kept for name, wanted in plans.items() if not wanted.prints}
+    fresh = [name for name, wanted in plans.items() if wanted.prints]
+    refers = {name: [other for other in looked_up(job.pipeline.sources[name]) if other in fresh] for name in fresh}
+    found = together.each(fresh, lambda name: take(spark, job, name, plans[name], partitions), after=refers)
+    total = {GOOD: 0, cleaning.DUPLICATE: 0, "rejected": 0}
+    for by_reason in (of_night for of_source in found.values() for of_night in of_source.values()):
+        for reason, rows in by_reason.items():
+            total[reason if reason in (GOOD, cleaning.DUPLICATE) else "rejected"] += rows
     return Outcome(
-        summary=f"{total[GOOD]:,} rows cleaned, {total.get('rejected', 0):,} rejected, {total[cleaning.DUPLICATE]:,} duplicates",
+        summary=f"{total[GOOD]:,} rows cleaned, {total['rejected']:,} rejected, {total[cleaning.DUPLICATE]:,} duplicates",
         rows=sum(m.rows or 0 for nights in partitions.values() for m in nights.values()),
         facts=rollup.facts(partitions),
         fingerprint=rollup.fingerprint_of(partitions),

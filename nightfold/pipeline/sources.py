@@ -94,6 +94,10 @@ class _Source(Part):
     """What to do with a delivery of no rows."""
     closed: list[date] = []
     """Days with nothing to deliver (closed shop): no delivery is expected."""
+    changed: Literal["take", "keep", "refuse"] = "take"
+    """Of a night that was taken and whose delivery has changed since: take it again, keep what was taken and say so, or stop the night."""
+    gone: Literal["keep", "refuse"] = "keep"
+    """Of a night that was taken and whose delivery is no longer there: keep what was taken and say so, or stop the night."""
     duplicates: Duplicates | None = None
     references: list[Reference] = []
     max_rejected: float = Field(default=0.02, ge=0, le=1)
@@ -146,6 +150,8 @@ class TableSource(_Source):
     table: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")
     night_column: str | None = None
     """For nightly delivery: the date or timestamp column that says which night a row belongs to."""
+    look_back: int = Field(default=0, ge=0, le=366)
+    """For nightly delivery: how many nights before tonight are read again, and held against what was taken of them."""
     partition_by: str | None = None
     """An integer column to split the reading by; absent: one partition."""
     partitions: int = Field(default=1, ge=1, le=256)
@@ -154,6 +160,8 @@ class TableSource(_Source):
     def _partitions_and_nights(self) -> "TableSource":
         if self.nightly != (self.night_column is not None):
             raise ValueError("a nightly table needs night_column, and only a nightly one")
+        if self.look_back and not self.nightly:
+            raise ValueError("look_back is for nightly tables: a snapshot is copied whole each night")
         if self.partitions > 1 and not self.partition_by:
             raise ValueError("partitions > 1 needs partition_by, an integer column")
         for name in filter(None, (self.night_column, self.partition_by)):

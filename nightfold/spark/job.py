@@ -40,6 +40,8 @@ class Job:
     lake: Lake
     turn: Turn | None = None
     """Of a job by hand; one that a run of the DAG has started lives in the run's turn."""
+    plan: Any = None
+    """What the function of the inputs' fingerprint found, for `main` to go on with."""
 
     @property
     def store(self) -> Store:

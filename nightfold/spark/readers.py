@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 
 from nightfold import landing, schemas
 from nightfold.errors import BadInput
@@ -16,6 +17,7 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 _HEADER_BYTES = 1 << 16
+_LITTLE = 8 << 20  # bytes of JSON lines that are looked through before Spark is asked: 0.1 s
 _MAX_KEYS = 100_000  # distinct (night, key) pairs of JSON lines brought to the driver
 _REPLACED = "�"  # what a decoder puts where bytes are not of the encoding
 
@@ -41,10 +43,14 @@ def read_files(spark: SparkSession, name: str, source: FileSource, nights: dict[
 
     Raises BadInput when a file's columns are not those that the pipeline declares, or a file cannot be read at all.
     """
-    files = [file for landed in nights.values() for file in landed if file.size > 0]
-    reader = {"csv": _csv, "jsonl": _json_lines, "parquet": _parquet}[source.format]
+    full = {night: [file for file in landed if file.size > 0] for night, landed in nights.items()}
+    files = [file for landed in full.values() for file in landed]
+    if not files:
+        return _nothing(spark, source)
     night = _night(source, next(iter(nights)))
-    return reader(spark, name, source, files, night) if files else _nothing(spark, source)
+    if source.format == "jsonl":
+        return _json_lines(spark, name, source, full, night)
+    return {"csv": _csv, "parquet": _parquet}[source.format](spark, name, source, files, night)
 
 
 def _night(source: FileSource, snapshot_night: str) -> Column:
@@ -106,25 +112,52 @@ def _csv_group(spark: SparkSession, source: FileSource, header: tuple[str, ...],
     return _finished(rows, source, present=header, reason=reason, night=night)
 
 
-def _json_lines(spark: SparkSession, name: str, source: FileSource, files: list[LandedFile], night: Column) -> DataFrame:
+def _json_lines(
+    spark: SparkSession, name: str, source: FileSource, nights: dict[str, list[LandedFile]], night: Column
+) -> DataFrame:
+    files = [file for landed in nights.values() for file in landed]
     lines = spark.read.option("lineSep", "\n").text([file.uri for file in files])
     text = F.btrim(F.make_valid_utf8("value"), F.lit(" \t\r\ufeff"))
     records = F.from_json(F.concat(F.lit("["), text, F.lit("]")), "array<map<string,string>>")  # two on a line are not one
     fields = F.when(F.size(records) == 1, F.get(records, 0)).alias("fields")
     parsed = lines.select(text.alias("text"), fields, night.alias("night")).where("text != ''")
-    keys = parsed.where("fields is not null").select("night", F.explode(F.map_keys("fields")).alias("key")).distinct()
-    seen = keys.limit(_MAX_KEYS + 1).collect()
-    if len(seen) > _MAX_KEYS:
-        raise BadInput(f"{files[0].uri}: more than {_MAX_KEYS} different fields: are keys used as values?")
-    by_night: dict[str, list[str]] = {}
-    for row in seen:
-        by_night.setdefault(row["night"], []).append(row["key"])
+    by_night = _keys_here(nights)
+    if by_night is None:
+        by_night = _keys(parsed, where=files[0].uri)
     for day, found in sorted(by_night.items()):
         check_columns(name, source, sorted(found), where=f"{landing.location(source).replace('{ds}', day)} (no line has it)")
     columns = [F.element_at("fields", F.lit(column)).alias(column) for column in source.columns]
     malformed = F.when(F.col("fields").isNull(), F.col("text")).alias("_malformed")
     reason = F.when(F.col("_malformed").isNotNull(), F.lit("malformed: not a JSON object"))
     return _finished(parsed.select(*columns, malformed, "night"), source, tuple(source.columns), reason, F.col("night"))
+
+
+def _keys(parsed: DataFrame, *, where: str) -> dict[str, set[str]]:
+    """Night → the fields that its records have."""
+    keys = parsed.where("fields is not null").select("night", F.explode(F.map_keys("fields")).alias("key")).distinct()
+    seen = keys.limit(_MAX_KEYS + 1).collect()
+    if len(seen) > _MAX_KEYS:
+        raise BadInput(f"{where}: more than {_MAX_KEYS} different fields: are keys used as values?")
+    by_night: dict[str, set[str]] = {}
+    for row in seen:
+        by_night.setdefault(row["night"], set()).add(row["key"])
+    return by_night
+
+
+def _keys_here(nights: dict[str, list[LandedFile]]) -> dict[str, set[str]] | None:
+    """The same of little data with no Spark job; None when it is not little, or a line is none that every reader takes for an object."""
+    if sum(file.size for files in nights.values() for file in files) > _LITTLE:
+        return None
+    by_night: dict[str, set[str]] = {}
+    try:
+        for night, files in nights.items():
+            for file in files:
+                for line in landing.head(file.uri, file.size).decode().split("\n"):
+                    if text := line.strip(" \t\r\ufeff"):
+                        by_night.setdefault(night, set()).update(json.loads(text).keys())
+    except (ValueError, AttributeError, RecursionError):  # not UTF-8, not JSON, or no object: Spark's reader decides what it is
+        return None
+    return by_night
 
 
 def _parquet(spark: SparkSession, name: str, source: FileSource, files: list[LandedFile], night: Column) -> DataFrame:

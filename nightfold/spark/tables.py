@@ -1,13 +1,21 @@
 """Read and write the lake's datasets, checked against their schemas."""
 
+import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from nightfold.errors import Permanent
+from nightfold.lake import filesystem
 from nightfold.schemas import Schema, differences
 
+import pyarrow.parquet as pq
+from pyarrow import fs as pafs
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
+
+_SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"  # where Spark keeps a file's schema, in its own words
+_PARALLEL = 16  # footers read at once
 
 
 class SchemaMismatch(Permanent):
@@ -39,8 +47,37 @@ def write(frame: DataFrame, schema: Schema, path: str, *, by: str | None = None)
         checked.withColumn("part", F.col(by)).write.mode("error").partitionBy("part").parquet(path)
 
 
+def written(path: str) -> dict[str, int]:
+    """Value of `part` → rows, of what `write` has written: as the files themselves say, with no Spark job."""
+    files = _files(path, recursive=True)
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        counts = pool.map(lambda file: pq.read_metadata(file[1], filesystem=file[0]).num_rows, files)
+    rows: dict[str, int] = {}
+    for (_, name), count in zip(files, counts, strict=True):
+        part = name.split("/")[-2].removeprefix("part=")
+        rows[part] = rows.get(part, 0) + count
+    return rows
+
+
 def read(spark: SparkSession, schema: Schema, paths: Sequence[str], *, what: str) -> DataFrame:
     """Read Parquet folders; none gives an empty frame. The files' own schema is checked, never assumed."""
     if not paths:
         return spark.createDataFrame([], struct(schema))
-    return check(spark.read.parquet(*paths), schema, what=what)
+    own = _own_schema(paths[0])
+    return check((spark.read.schema(own) if own else spark.read).parquet(*paths), schema, what=what)
+
+
+def _own_schema(path: str) -> StructType | None:
+    """As the first file's footer has it; Spark's own way to find it out is a job. None when another than Spark wrote it."""
+    for fs, name in _files(path)[:1]:
+        words = (pq.read_metadata(name, filesystem=fs).metadata or {}).get(_SPARK_SCHEMA)
+        return StructType.fromJson(json.loads(words)) if words else None
+    return None
+
+
+def _files(path: str, *, recursive: bool = False) -> list[tuple[pafs.FileSystem, str]]:
+    fs, root = filesystem(path)
+    entries = fs.get_file_info(pafs.FileSelector(root, recursive=recursive, allow_not_found=True))
+    return [
+        (fs, e.path) for e in entries if e.is_file and e.base_name.endswith(".parquet") and not e.base_name.startswith(("_", "."))
+    ]

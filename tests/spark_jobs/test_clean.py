@@ -128,5 +128,5 @@ def test_more_nights_than_partitions_are_cleaned_alike(spark, home):
         land(home, f"shop/sales/{night}.csv", [HEAD, f"007,0042,t1,1,{night} 10:00:00", f"007,0042,t1,2,{night} 10:00:00"])
     pipeline = tiny_shop({"sources": {"sales": PER_TICKET}})
     assert both(pipeline, nights[-1]) == "6 rows cleaned, 0 rejected, 6 duplicates"
-    kept, wanted = clean.wanted(job("clean", pipeline, nights[-1]), "sales", Lake("shop").get("ingest", nights[-1]))
-    assert (list(kept), wanted) == (nights, {})
+    wanted = clean.plan(job("clean", pipeline, nights[-1]), "sales", Lake("shop").get("ingest", nights[-1]))
+    assert (list(wanted.kept), wanted.entries, wanted.prints) == (nights, {}, {})

@@ -4,12 +4,12 @@ import os
 import sqlite3
 
 import spark_jobs.ingest as ingest
-from nightfold import rollup
+from nightfold import intake, rollup
 from nightfold.errors import BadInput
 from nightfold.lake import Lake
 
 import pytest
-from helpers import job, land, run, tiny_shop
+from helpers import land, run, tiny_shop
 
 HEAD = "client,article,ticket,pieces,sold_at\n"
 FIRST, SECOND, THIRD = "2026-01-01", "2026-01-02", "2026-01-03"
@@ -191,5 +191,5 @@ def test_a_nightly_table_is_taken_from_the_first_night_on_and_only_what_is_new(s
 
 def test_the_plan_names_what_is_to_be_taken(spark, home):
     deliver(home, FIRST, SECOND)
-    wanted = ingest.plan(job("ingest", tiny_shop(), SECOND), "sales")
+    wanted = intake.plan(Lake("shop"), tiny_shop(), SECOND, "sales")
     assert (list(wanted.files), wanted.nights, wanted.kept, wanted.done) == ([FIRST, SECOND], [], {}, False)

@@ -192,8 +192,8 @@ def test_versions_that_were_made_from_a_past_that_changed_say_so_from_then_on(se
     run(publish, tiny_shop(), DS)
     store, before = published()
     scored(fingerprint="scores 2", ds=later)
-    change = {"source": "sales", "night": "2026-01-02", "kind": "changed"}
-    gone = {"source": "sales", "night": "2026-01-01", "kind": "gone"}
+    change = {"source": "sales", "night": "2026-01-02", "kind": "changed", "done": "taken"}
+    gone = {"source": "sales", "night": "2026-01-01", "kind": "gone", "done": "kept"}
     made = job("ingest", tiny_shop(), later)
     made.lake.commit(made.manifest("ingest", later, fingerprint="i", facts={"changes": [change, gone]}))
     assert run(publish, tiny_shop(), later).endswith(f"; from older data, and marked so: {before.version}")

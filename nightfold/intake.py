@@ -1,0 +1,169 @@
+"""What `ingest` is to take tonight: what has landed, held against what raw holds. No Spark: it only looks.
+
+A night that was taken and has changed since, came late, or has left the landing place is a change: noticed here, and taken,
+kept or refused as the source's `changed` and `gone` say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from typing import Any
+
+from nightfold import fingerprint, landing
+from nightfold.errors import BadInput
+from nightfold.lake import Lake, Manifest
+from nightfold.landing import LandedFile
+from nightfold.pipeline import FileSource, Pipeline, TableSource
+
+CODE = ("spark_jobs/ingest.py", "nightfold/spark/readers.py", "nightfold/spark/databases.py")
+"""Of what decides how a delivery is read: when it changes, every night is taken again."""
+NOT_READING = {"closed", "duplicates", "references", "max_rejected", "empty", "columns", "changed", "gone", "look_back"}
+"""Fields of a source that say nothing of how a delivery is read."""
+
+Change = dict[str, Any]
+"""{"source", "night", "kind": changed | late | gone, "done": taken | kept, "was", "now": fingerprints, or None}"""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one source needs tonight."""
+
+    kept: dict[str, Manifest]
+    """Nights that are committed and count as they are."""
+    files: dict[str, list[LandedFile]]
+    """Nights to take from files."""
+    nights: list[str]
+    """Nights to take from a table."""
+    looked: dict[str, Manifest] = field(default_factory=dict)
+    """Nights of a table that are committed, and are read again to compare."""
+    changes: list[Change] = field(default_factory=list)
+
+    @property
+    def done(self) -> bool:
+        return not self.files and not self.nights and not self.looked
+
+
+def plan(lake: Lake, pipeline: Pipeline, ds: str, name: str) -> Plan:
+    """Compare what has landed with what raw holds.
+
+    Raises BadInput when tonight's delivery is missing, or a change is not allowed.
+    """
+    source = pipeline.sources[name]
+    if not source.nightly:
+        return _snapshot(lake, ds, name, source)
+    if isinstance(source, FileSource):
+        return _files(lake, ds, name, source)
+    return _table(lake, pipeline, ds, name, source)
+
+
+def rules(source: FileSource | TableSource) -> str:
+    """Of what decides how a delivery is read, and of the code that reads it."""
+    reading = source.model_dump(mode="json", exclude=NOT_READING)
+    optional = {name: column.optional for name, column in source.columns.items()}
+    return fingerprint.digest(reading, optional, fingerprint.code_of(*CODE))
+
+
+def file_fingerprint(source: FileSource | TableSource, files: Sequence[LandedFile]) -> str:
+    """Of one night's files."""
+    return fingerprint.digest(rules(source), _content([file.as_fact() for file in files]))
+
+
+def change(name: str, night: str, kind: str, done: str, *, was: str | None = None, now: str | None = None) -> Change:
+    """As the manifest of `ingest` keeps it."""
+    return {"source": name, "night": night, "kind": kind, "done": done, "was": was, "now": now}
+
+
+def changed(name: str, source: FileSource | TableSource, night: str, *, where: str, was: str, now: str) -> Change:
+    """A night whose content is another than that which was taken; raises BadInput where the pipeline refuses that."""
+    if source.changed == "refuse":
+        raise BadInput(
+            f"{where}: night {night} has changed after it was taken, and sources.{name}.changed is refuse: "
+            "have the first delivery restored, or say `changed: take` (or keep)"
+        )
+    return change(name, night, "changed", "taken" if source.changed == "take" else "kept", was=was, now=now)
+
+
+def gone(name: str, source: FileSource | TableSource, night: str, *, where: str, was: str) -> Change:
+    """A night that was taken, and is no longer delivered; raises BadInput where the pipeline refuses that."""
+    if source.gone == "refuse":
+        raise BadInput(
+            f"{where}: night {night} was taken and is gone now, and sources.{name}.gone is refuse: "
+            "have it delivered again, or say `gone: keep`"
+        )
+    return change(name, night, "gone", "kept", was=was)
+
+
+def _snapshot(lake: Lake, ds: str, name: str, source: FileSource | TableSource) -> Plan:
+    taken = lake.find(f"raw/{name}", ds)
+    if taken is not None and taken.facts.get("rules") == rules(source):
+        return Plan(kept={ds: taken}, files={}, nights=[])  # a snapshot is history once it is taken
+    if isinstance(source, TableSource):
+        return Plan(kept={}, files={}, nights=[ds])
+    files = landing.snapshot(source)
+    if not files:
+        raise BadInput(f"{landing.location(source)}: the snapshot for night {ds} is not there: have it delivered, then run again")
+    return Plan(kept={}, files={ds: landing.hashed(files, [])}, nights=[])
+
+
+def _files(lake: Lake, ds: str, name: str, source: FileSource) -> Plan:
+    landed = landing.nightly(source, until=ds)
+    before = lake.find_all(f"raw/{name}", [night for night in lake.nights(f"raw/{name}") if night <= ds])
+    if ds not in landed and ds not in before and date.fromisoformat(ds) not in source.closed:
+        raise BadInput(
+            f"{landing.place(source, ds)}: no delivery for night {ds}: have it landed, or declare the day under sources.{name}.closed"
+        )
+    kept = {night: manifest for night, manifest in before.items() if night not in landed}  # landing is no archive; raw is
+    cleared = min(landed, default=ds)  # old deliveries are cleared away, the oldest first: these are no change
+    changes = [
+        gone(name, source, night, where=landing.place(source, night), was=manifest.fingerprint)
+        for night, manifest in kept.items()
+        if night > cleared
+    ]
+    files: dict[str, list[LandedFile]] = {}
+    last = _last_run(lake, ds)
+    for night, found in landed.items():
+        manifest = before.get(night)
+        hashed = landing.hashed(found, manifest.facts["files"] if manifest else [])
+        now = file_fingerprint(source, hashed)
+        if manifest is None:
+            files[night] = hashed
+            if night < max(before, default="") and night <= last:
+                changes.append(change(name, night, "late", "taken", now=now))
+        elif manifest.fingerprint == now:
+            kept[night] = manifest
+        elif _content(manifest.facts["files"]) == _content([file.as_fact() for file in hashed]):
+            files[night] = hashed  # it is to be read otherwise
+        else:
+            noticed = changed(name, source, night, where=landing.place(source, night), was=manifest.fingerprint, now=now)
+            changes.append(noticed)
+            if noticed["done"] == "taken":
+                files[night] = hashed
+            else:
+                kept[night] = manifest
+    return Plan(kept=kept, files=files, nights=[], changes=sorted(changes, key=lambda each: each["night"]))
+
+
+def _table(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: TableSource) -> Plan:
+    first, last = pipeline.schedule.start, date.fromisoformat(ds)
+    days = [str(first + timedelta(days=i)) for i in range((last - first).days + 1)]
+    nights = [day for day in days if date.fromisoformat(day) not in source.closed]
+    before = lake.find_all(f"raw/{name}", nights)
+    kept = {night: m for night, m in before.items() if m.facts.get("rules") == rules(source)}
+    since = str(last - timedelta(days=source.look_back))
+    looked = {night: m for night, m in kept.items() if since <= night < ds}
+    return Plan(
+        kept={night: m for night, m in kept.items() if night not in looked},
+        files={},
+        nights=[night for night in nights if night not in kept],
+        looked=looked,
+    )
+
+
+def _last_run(lake: Lake, ds: str) -> str:
+    """The latest night that was taken whole, up to `ds`."""
+    return max((night for night in lake.nights("ingest") if night <= ds), default="")
+
+
+def _content(files: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Names and hashes: neither the folder nor the time of a file is content."""
+    return [(file["uri"].rsplit("/", 1)[-1], file["sha256"]) for file in files]
