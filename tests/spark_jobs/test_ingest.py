@@ -80,7 +80,7 @@ def test_a_delivery_that_has_changed_is_taken_again_and_it_alone(spark, home):
     said = run(ingest, tiny_shop(), SECOND)
     assert said.startswith("1 deliveries taken")
     assert said.endswith(f"; sales of {FIRST} changed after it was taken, and was taken again")
-    assert changes_of(SECOND) == [{"source": "sales", "night": FIRST, "kind": "changed"}]
+    assert changes_of(SECOND) == [("sales", FIRST, "changed", "taken")]
     after = Lake("shop").find_all("raw/sales", [FIRST, SECOND])
     assert after[SECOND] == before[SECOND]
     assert after[FIRST].attempt != before[FIRST].attempt
@@ -98,7 +98,7 @@ def test_a_delivery_that_has_left_the_landing_place_stays_in_raw(spark, home):
     deliver(home, FIRST, THIRD)
     run(ingest, tiny_shop(), THIRD)
     assert rollup.rows(Lake("shop").get("ingest", THIRD), "sales") == {FIRST: 1, SECOND: 1, THIRD: 1}
-    assert changes_of(THIRD) == [{"source": "sales", "night": SECOND, "kind": "gone"}]
+    assert changes_of(THIRD) == [("sales", SECOND, "gone", "kept")]
 
 
 def test_a_delivery_that_comes_late_is_taken_and_said(spark, home):
@@ -111,13 +111,60 @@ def test_a_delivery_that_comes_late_is_taken_and_said(spark, home):
     run(ingest, closed, THIRD)
     deliver(home, SECOND)
     assert run(ingest, closed, THIRD).endswith(f"; sales of {SECOND} came late, and was taken")
-    assert changes_of(THIRD) == [{"source": "sales", "night": SECOND, "kind": "late"}]
+    assert changes_of(THIRD) == [("sales", SECOND, "late", "taken")]
     assert rollup.rows(Lake("shop").get("ingest", THIRD), "sales") == {FIRST: 1, SECOND: 1, THIRD: 1}
 
 
-def changes_of(ds: str) -> list[dict]:
-    """What the night noticed."""
-    return Lake("shop").get("ingest", ds).facts["changes"]
+def test_a_change_is_kept_out_or_stops_the_night_where_the_pipeline_says_so(spark, home):
+    deliver(home, FIRST, SECOND)
+    keeping, refusing = (tiny_shop({"sources": {"sales": {"changed": rule}}}) for rule in ("keep", "refuse"))
+    run(ingest, keeping, SECOND)
+    land(home, f"shop/sales/{FIRST}.csv", sale(FIRST, "008"))
+    deliver(home, THIRD)
+    assert run(ingest, keeping, THIRD).endswith(f"; sales of {FIRST} has changed since it was taken: what was taken is kept")
+    assert changes_of(THIRD) == [("sales", FIRST, "changed", "kept")]
+    assert [row[0] for row in rows(spark, THIRD)[FIRST]] == ["007"]
+    with pytest.raises(
+        BadInput, match=f"{FIRST}.csv: night {FIRST} has changed after it was taken, and sources.sales.changed is refuse"
+    ):
+        run(ingest, refusing, THIRD)
+
+
+def test_a_delivery_that_is_gone_stops_the_night_where_the_pipeline_says_so(spark, home):
+    deliver(home, FIRST, SECOND)
+    run(ingest, tiny_shop(), SECOND)
+    (home / "landing/shop/sales" / f"{SECOND}.csv").unlink()
+    deliver(home, THIRD)
+    with pytest.raises(BadInput, match=f"{SECOND}.csv: night {SECOND} was taken and is gone now, and sources.sales.gone is refuse"):
+        run(ingest, tiny_shop({"sources": {"sales": {"gone": "refuse"}}}), THIRD)
+
+
+def test_the_last_nights_of_a_table_are_read_again_and_compared(spark, home, monkeypatch):
+    base = home / "shop.db"
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", f"sqlite:///{base}")
+    table = {"format": "table", "connection": "shop_db", "table": "sales", "night_column": "sold_at", "look_back": 1, "path": None}
+    pipeline = tiny_shop({"sources": {"sales": table}, "schedule": {"start": FIRST}})
+
+    def sold(*sales: tuple[str, str]) -> None:
+        with sqlite3.connect(base) as database:
+            database.execute("DROP TABLE IF EXISTS sales")
+            database.execute("CREATE TABLE sales (client TEXT, article TEXT, ticket TEXT, pieces INTEGER, sold_at TEXT)")
+            database.executemany("INSERT INTO sales VALUES (?, 'x', '1', 1, ?)", [(who, f"{day} 10:00:00") for who, day in sales])
+
+    sold(("007", FIRST), ("007", SECOND))
+    run(ingest, pipeline, SECOND)
+    sold(("008", FIRST), ("008", SECOND), ("007", THIRD))
+    run(ingest, pipeline, THIRD)
+    assert changes_of(THIRD) == [("sales", SECOND, "changed", "taken")], "only the one night before is read again"
+    assert {night: found[0][0] for night, found in rows(spark, THIRD).items()} == {FIRST: "007", SECOND: "008", THIRD: "007"}
+    run(ingest, pipeline, THIRD)
+    assert changes_of(THIRD) == [("sales", SECOND, "changed", "taken")], "what was noticed stays in that night's manifest"
+
+
+def changes_of(ds: str) -> list[tuple]:
+    """What the night noticed: source, night, kind, what was done."""
+    noticed = Lake("shop").get("ingest", ds).facts["changes"]
+    return [(each["source"], each["night"], each["kind"], each["done"]) for each in noticed]
 
 
 def test_no_delivery_stops_the_night_unless_the_day_is_declared_closed(spark, home):
