@@ -60,7 +60,8 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Plan) -> Taken:
             f"{_what(source, night)}: the delivery for night {night} has no rows: have it delivered again, "
             f"or say sources.{name}.empty: accept"
         )
-    manifests = {night: _manifest(job, name, source, night, wanted, written.get(night)) for night in nights}
+    taken = {change["night"]: change for change in noticed if change["done"] == "taken"}
+    manifests = {night: _manifest(job, name, source, night, wanted, written.get(night), taken.get(night)) for night in nights}
     job.lake.commit(*manifests.values())
     return Taken(nights={**kept, **manifests}, fresh=len(manifests), changes=noticed)
 
@@ -101,7 +102,15 @@ def _hash(schema: schemas.Schema) -> Column:
     return F.xxhash64(*(F.coalesce(F.col(f"`{c}`"), F.lit("\u0000")) for c in schema)).cast("decimal(38,0)")
 
 
-def _manifest(job: Job, name: str, source: FileSource | TableSource, night: str, wanted: Plan, written: tuple | None) -> Manifest:
+def _manifest(
+    job: Job,
+    name: str,
+    source: FileSource | TableSource,
+    night: str,
+    wanted: Plan,
+    written: tuple | None,
+    change: Change | None,
+) -> Manifest:
     rows, checksum = written or (0, "")
     files = wanted.files.get(night, [])
     rules = intake.rules(source)
@@ -111,7 +120,7 @@ def _manifest(job: Job, name: str, source: FileSource | TableSource, night: str,
         fingerprint=intake.file_fingerprint(source, files) if files else fingerprint.digest(rules, checksum),
         data=f"{job.lake.place(f'raw/{name}', job.attempt)}/part={night}" if rows else None,
         rows=rows,
-        facts={"files": [file.as_fact() for file in files], "rules": rules},
+        facts={"files": [file.as_fact() for file in files], "rules": rules, "change": {**change, "by": job.ds} if change else None},
     )
 
 
@@ -134,6 +143,13 @@ def _fingerprint(taken: dict[str, Taken]) -> str:
     return fingerprint.digest(whole, kept) if kept else whole
 
 
+def _noticed_before(job: Job, taken: Taken) -> list[Change]:
+    """What an earlier try at this very night has noticed and taken: it would not be noticed again."""
+    now = {change["night"] for change in taken.changes}
+    before = [m.facts.get("change") for night, m in sorted(taken.nights.items()) if night not in now]
+    return [{key: value for key, value in c.items() if key != "by"} for c in before if c is not None and c["by"] == job.ds]
+
+
 def main(spark: SparkSession, job: Job) -> Outcome:
     plans: dict[str, Plan] = job.plan
     wanted = [name for name, plan in plans.items() if not plan.done]
@@ -141,7 +157,7 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     taken = {name: results.get(name) or Taken(plan.kept, changes=plan.changes) for name, plan in plans.items()}
     partitions: Partitions = {name: each.nights for name, each in taken.items()}
     rows = {name: sum(m.rows or 0 for m in nights.values()) for name, nights in partitions.items()}
-    noticed = [change for each in taken.values() for change in each.changes]
+    noticed = [change for each in taken.values() for change in [*each.changes, *_noticed_before(job, each)]]
     return Outcome(
         summary=f"{sum(each.fresh for each in taken.values())} deliveries taken, {sum(rows.values()):,} rows up to {job.ds} ("
         + ", ".join(f"{name} {count:,}" for name, count in rows.items())
