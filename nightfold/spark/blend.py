@@ -86,8 +86,8 @@ class BlendModel(Model, BlendParams, MLReadable["BlendModel"], MLWritable):
         def lists(batches: Any) -> Any:
             return topn.top_n(batches, blend)
 
-        kept = ", relevant array<int>" if "relevant" in asked.columns else ""
-        return asked.mapInArrow(lists, topn.SCHEMA + kept)
+        kept = [f", {name} array<int>" for name in asked.columns if name in topn.KEPT]
+        return asked.mapInArrow(lists, topn.SCHEMA + "".join(kept))
 
     def fallback(self, n: int) -> DataFrame:
         """`item int, score double` (1 = the most popular), best first: for somebody whom the model does not know."""
@@ -100,21 +100,25 @@ class BlendModel(Model, BlendParams, MLReadable["BlendModel"], MLWritable):
         """`user int, items array<int>` (the best k of the whole catalogue), `relevant array<int>`, one row per user.
 
         :param dataset: interactions of later days. Relevant is what the user took of the items that may be listed;
-            with excludeSeen, less what he had before
+            with excludeSeen, less what he had before. A boolean column `known` sets apart days that the model has learned from:
+            what was taken then is `relevant_known array<int>`, so that one pass over the users judges both
         """
         user, item = F.col(self.getOrDefault(self.userCol)), F.col(self.getOrDefault(self.itemCol))
-        may_be_listed = self.part("items").where("available").select("item", F.col("item").alias("_listed"))
-        taken = dataset.select(user.cast("int").alias("user"), item.cast("int").alias("item")).repartition(_cores(), "user")
+        apart = [F.col("known")] if "known" in dataset.columns else []
+        taken = dataset.select(user.cast("int").alias("user"), item.cast("int").alias("item"), *apart).repartition(_cores(), "user")
         may_be_listed = F.broadcast(self.part("items").where("available").select("item", F.col("item").alias("_listed")))
-        wanted = (
-            taken.join(may_be_listed, "item", "left").groupBy("user").agg(F.sort_array(F.collect_set("_listed")).alias("relevant"))
+        later = F.when(~F.col("known"), F.col("_listed")) if apart else F.col("_listed")
+        wanted = {"relevant": later, **({"relevant_known": F.when(F.col("known"), F.col("_listed"))} if apart else {})}
+        asked = self._with_past(
+            taken.join(may_be_listed, "item", "left")
+            .groupBy("user")
+            .agg(*(F.sort_array(F.collect_set(column)).alias(name) for name, column in wanted.items()))
         )
-        asked = self._with_past(wanted)
         if self.getOrDefault(self.excludeSeen):
             had = F.coalesce(F.col("taken.item"), F.array().cast("array<int>"))
             asked = asked.withColumn("relevant", F.array_except("relevant", had))
         listed = self._lists(asked, self.getOrDefault(self.k))
-        return listed.select("user", F.col("items.item").alias("items"), "relevant")
+        return listed.select("user", F.col("items.item").alias("items"), *wanted)
 
     def write(self) -> MLWriter:
         """Metadata and all parts, copied: the saved model needs nothing else."""

@@ -19,6 +19,8 @@ import pyarrow.parquet as pq
 from threadpoolctl import threadpool_limits
 
 SCHEMA = "user int, items array<struct<item:int,score:double,times:int,last_day:int>>"
+KEPT = ("relevant", "relevant_known")
+"""Columns that are passed through, in this order."""
 BLOCK_USERS = 256
 BLOCK_CELLS = 2**24  # users x candidates of one block: 64 MB in float32
 RESCORED_AT_ONCE = 2**16  # candidates; at 64 factors 32 MB in float64
@@ -66,7 +68,7 @@ def top_n(batches: Iterator[pa.RecordBatch], blend: Blend) -> Iterator[pa.Record
     """Lists of users, for `mapInArrow`.
 
     :param batches: user int, taken array<struct<item, weight, times, last_day>> by ascending item, factors array<float>;
-        the latter two NULL where the model does not know the user; a column `relevant` is passed through
+        the latter two NULL where the model does not know the user; columns of KEPT are passed through
     """
     candidates = read_candidates(blend.popularity, blend.item_factors)  # once per worker
     rows = max(1, min(BLOCK_USERS, BLOCK_CELLS // max(1, len(candidates.items))))
@@ -75,8 +77,9 @@ def top_n(batches: Iterator[pa.RecordBatch], blend: Blend) -> Iterator[pa.Record
             for first in range(0, batch.num_rows, rows):
                 some = batch.slice(first, rows)
                 listed = _lists(_block(some, candidates.factors.shape[1]), candidates, blend)
-                if "relevant" in some.schema.names:
-                    listed = listed.append_column("relevant", some.column("relevant"))
+                for name in KEPT:
+                    if name in some.schema.names:
+                        listed = listed.append_column(name, some.column(name))
                 yield listed
 
 

@@ -71,7 +71,8 @@ class RollingOriginCrossValidator(CrossValidator):
     The result is a plain CrossValidatorModel, which loads anywhere; save that, never this. It has two attributes more, which
     are not saved: `fold_metrics` and `train_metrics`, [fold][parameter map]. The latter is the same metric on the last
     `windowDays` that the fold learned from: far above the former means that the model knows its days by heart.
-    A model with `excludeSeen` may list what was seen there, for nothing else was taken in those days.
+    A model with `excludeSeen` may list what was seen there, for nothing else was taken in those days. One without it has one
+    list for both: its `transform` then gives `relevant_known` beside `relevant` (see BlendModel).
     """
 
     def __init__(
@@ -132,15 +133,23 @@ class RollingOriginCrossValidator(CrossValidator):
             raise HistoryTooShort("a fold has no days to learn from: give every fold from 0 on some rows (see assign_folds)")
         known = learned.where(F.col(self.dayCol) > last - self.windowDays)
 
+        both = later.withColumn("known", F.lit(False)).unionByName(known.withColumn("known", F.lit(True)))
+
         def judge() -> tuple[int, tuple[float, float]]:
             index, model = next(models)
-            return index, (
-                evaluator.evaluate(model.transform(later, maps[index])),
-                evaluator.evaluate(model.transform(known, {**maps[index], **_may_repeat(model)})),
-            )
+            given = maps[index]
+            if _never_repeats(model, given):  # not in these days' lists: what was taken there, it lists nowhere
+                repeating = {**given, model.getParam("excludeSeen"): False}
+                return index, (
+                    evaluator.evaluate(model.transform(later, given)),
+                    evaluator.evaluate(model.transform(known, repeating)),
+                )
+            with _cache_spark_dataset(model.transform(both, given)) as lists:  # a user's list is the same for both
+                of_known = {evaluator.getParam("relevantCol"): "relevant_known"}
+                return index, (evaluator.evaluate(lists), evaluator.evaluate(lists, of_known))
 
         return judge
 
 
-def _may_repeat(model: Model) -> dict[Param, Any]:
-    return {model.getParam("excludeSeen"): False} if model.hasParam("excludeSeen") else {}
+def _never_repeats(model: Model, given: dict[Param, Any]) -> bool:
+    return bool(model.copy(given).getOrDefault("excludeSeen"))

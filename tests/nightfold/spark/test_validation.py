@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import date
 
+from nightfold.spark.blend import BlendModel
 from nightfold.spark.evaluators import RankingEvaluator
 from nightfold.spark.validation import HistoryTooShort, RollingOriginCrossValidator, assign_folds
 
@@ -72,6 +73,32 @@ def test_rows_of_the_test_window_change_no_fold_and_parallelism_no_metric(spark,
     assert len(plain.stdMetrics) == 4
     assert type(plain) is CrossValidatorModel
     assert not spark.sparkContext._jsc.getPersistentRDDs(), "nothing stays cached"
+
+
+@pytest.mark.parametrize(("exclude_seen", "passes"), [(False, 8), (True, 16)])  # 2 folds x 4 points
+def test_one_pass_over_the_users_judges_both_windows_where_their_lists_are_the_same(rows, shop, monkeypatch, exclude_seen, passes):
+    made = []
+    monkeypatch.setattr(BlendModel, "_lists", lambda *given, plain=BlendModel._lists: made.append(1) or plain(*given))
+    extra = [(u, (u + 1 + d // 3) % 6, LAST - d, 1.0) for u in range(6) for d in (8, 5, 2)]
+    estimator = shop(users=6, items=9, factors=4, iterations=3, excludeSeen=exclude_seen)
+    judged = validator(estimator).fit(folded(rows, later=extra))
+    assert len(made) == passes
+    assert all(metric > 0 for fold in [*judged.fold_metrics, *judged.train_metrics] for metric in fold)
+
+
+@pytest.mark.parametrize("exclude_seen", [False, True])
+def test_both_windows_metrics_are_those_of_each_judged_by_itself(rows, shop, exclude_seen):
+    extra = [(u, (u + 1 + d // 3) % 6, LAST - d, 1.0) for u in range(6) for d in (8, 5, 2)]
+    estimator = shop(users=6, items=9, factors=4, iterations=3, excludeSeen=exclude_seen)
+    both = validator(estimator)
+    days = folded(rows, later=extra)
+    found = both.fit(days)
+    learned, later = both._kFold(days)[0]
+    known = learned.where(f"day > {LAST - 10 - 3}")
+    for i, given in enumerate(both.getEstimatorParamMaps()):
+        model = estimator.fit(learned, given)
+        assert found.fold_metrics[0][i] == both.getEvaluator().evaluate(model.transform(later))
+        assert found.train_metrics[0][i] == both.getEvaluator().evaluate(model.copy({model.excludeSeen: False}).transform(known))
 
 
 LOAD = """
