@@ -84,6 +84,7 @@ def up(
     """
     settings = load(home=home, environ=environ)
     with one_at_a_time(settings.home):
+        spark_parts.check(settings)
         parts = _parts(settings, set(names))
         _stop_what_is_wanted_no_more(settings, say)
         dead = _clear_the_dead(settings, parts)

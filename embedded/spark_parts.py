@@ -14,7 +14,7 @@ from pathlib import Path
 from embedded import java
 from embedded.errors import PlatformError
 from embedded.processes import Part, identity_of
-from embedded.settings import HOST, Settings, write_private
+from embedded.settings import FILE, HOST, ON_THIS_MACHINE, SPARK, Settings, write_private
 from nightfold import standalone
 
 PORT_SETTING = "NIGHTFOLD_SPARK_MASTER_PORT"
@@ -36,6 +36,15 @@ def worker_count(settings: Settings) -> int:
     if not wanted.isdecimal():
         raise PlatformError(f"NIGHTFOLD_SPARK_WORKERS={wanted} is not a number of workers: set 0 (no cluster) or more")
     return int(wanted)
+
+
+def check(settings: Settings) -> None:
+    """Raise PlatformError when there is to be a cluster here that no job would use."""
+    if worker_count(settings) and not ON_THIS_MACHINE.match(settings[SPARK]):
+        raise PlatformError(
+            f"Spark runs elsewhere already: {SPARK} is in the environment or in {settings.home / FILE}: "
+            "take it out there, or set NIGHTFOLD_SPARK_WORKERS=0"
+        )
 
 
 def part(settings: Settings, name: str) -> Part:

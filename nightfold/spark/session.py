@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from nightfold import settings, standalone
 from nightfold.pipeline import Pipeline
 
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -42,6 +42,13 @@ def on(master: str, builder: SparkSession.Builder) -> SparkSession.Builder:
     return builder
 
 
+def _master() -> str:
+    """The master that spark-submit was given; `local[*]` without one."""
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # until this process has met spark-submit's JVM, SparkConf() knows no setting
+        SparkContext._ensure_initialized()
+    return SparkConf().get("spark.master", "local[*]")
+
+
 def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
     """Master, memory and the like come from spark-submit; run alone without one, it is `local[*]`."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -54,7 +61,7 @@ def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
         .config("spark.sql.sources.parallelPartitionDiscovery.parallelism", 8)  # a year of nights: not one tiny task per folder
         .config("spark.sql.legacy.parquet.nanosAsLong", "true")  # pandas writes nanoseconds: readers.py makes times of them
     )
-    builder = on(SparkConf().get("spark.master", "local[*]"), builder)
+    builder = on(_master(), builder)
     for setting, value in pipeline.resources.conf.items():
         builder = builder.config(setting, value)
     return builder.getOrCreate()
