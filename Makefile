@@ -7,7 +7,7 @@ ARGS ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup venv run up down status test test-all lint bench airflow shell clean lock
+.PHONY: help setup venv run up up-cluster down status test test-all lint bench airflow shell clean lock
 
 PYTHON := .venv/bin/python
 WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH" \
@@ -25,6 +25,9 @@ run: setup  ## take one night of a pipeline through Airflow and show its lists (
 
 up: setup  ## start the platform and the sample shop; what runs is left alone
 	@$(WITH_JAVA) $(PYTHON) -m embedded up --sample
+
+up-cluster: setup  ## the same with a Spark master and two workers, on which runs then take place; make up goes back to one process
+	@$(WITH_JAVA) $(PYTHON) -m embedded up --sample --cluster
 
 down:  ## stop exactly what was started
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m embedded down; else echo "nothing is set up here"; fi

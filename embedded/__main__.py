@@ -1,6 +1,7 @@
 """`python -m embedded run|up|down|clean|status|airflow`: what the Makefile's targets call. Exit codes: 0, 1 failed, 2 wrong use."""
 
 import argparse
+import os
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from embedded import airflow_parts, ending, night, platform
 from embedded.errors import PlatformError
 from embedded.settings import load
 from nightfold.errors import NightfoldError
+
+WORKERS = "2"  # of `make up-cluster`, unless the environment says otherwise
 
 
 def _day(text: str) -> str:
@@ -26,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--ds", required=True, type=_day, help="the night, YYYY-MM-DD")
     up = commands.add_parser("up", help="start what is not running")
     up.add_argument("--sample", action="store_true", help="with the sample shop's PostgreSQL")
+    up.add_argument("--cluster", action="store_true", help="with a Spark master and two workers (NIGHTFOLD_SPARK_WORKERS)")
     commands.add_parser("down", help="stop what was started")
     commands.add_parser("clean", help="stop everything, then remove all state")
     commands.add_parser("airflow", help="Airflow's own command line", add_help=False)
@@ -49,7 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.command == "run":
             return night.run(pipeline=options.pipeline, ds=options.ds, say=_say)
         if options.command == "up":
-            settings = platform.up(names=platform.EVERYTHING if options.sample else platform.PLATFORM, say=_say)
+            names = platform.EVERYTHING if options.sample else platform.PLATFORM
+            workers = {"NIGHTFOLD_SPARK_WORKERS": WORKERS if options.cluster else "0"}
+            settings = platform.up(names=names, environ={**workers, **os.environ}, say=_say)
             ending.say_addresses(settings, say=_say)
         elif options.command == "down":
             platform.down(say=_say)

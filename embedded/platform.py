@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from embedded import airflow_parts, mlflow_part, postgres, valkey
+from embedded import airflow_parts, mlflow_part, postgres, spark_parts, valkey
 from embedded.errors import NotReady, PlatformError, PortTaken
 from embedded.processes import (
     Part,
@@ -31,7 +32,8 @@ from embedded.settings import FILE, HOST, PORTS, ROOT, Settings, load, save
 import psutil
 
 AIRFLOW = tuple(airflow_parts.COMMANDS)
-PLATFORM = ("postgres", "valkey", "mlflow", *AIRFLOW)
+SPARK = "spark"  # the master and the workers, as many as the settings say: none by default
+PLATFORM = ("postgres", "valkey", "mlflow", SPARK, *AIRFLOW)
 EVERYTHING = (*PLATFORM, "shop")
 STOPPED_IN_TURN = (  # tasks and triggers report to the api-server until they end
     ("airflow-scheduler", "airflow-dags", "airflow-triggerer"),
@@ -44,6 +46,7 @@ PORT_OF = {
     "valkey": valkey.PORT_SETTING,
     "mlflow": mlflow_part.PORT_SETTING,
     "airflow-api": airflow_parts.PORT_SETTING,
+    spark_parts.MASTER: spark_parts.PORT_SETTING,
 }
 STILL_STARTING = 20.0  # seconds that a living part which does not answer gets before it is started again
 
@@ -81,7 +84,9 @@ def up(
     """
     settings = load(home=home, environ=environ)
     with one_at_a_time(settings.home):
+        spark_parts.check(settings)
         parts = _parts(settings, set(names))
+        _stop_what_is_wanted_no_more(settings, say)
         dead = _clear_the_dead(settings, parts)
         _check_ports(settings, dead)
         save(settings)  # not before: a port that cannot be had is not kept
@@ -129,7 +134,8 @@ def status(*, home: Path | None = None, environ: Mapping[str, str] | None = None
     """How each part is; memory is what its whole family holds for itself (shared pages counted once, where known)."""
     settings = load(home=home, environ=environ)
     lines = []
-    for name in EVERYTHING:
+    cluster = {name for name in recorded(settings.home) if name.startswith(f"{SPARK}-")} | set(spark_parts.names(settings))
+    for name in (*(name for name in EVERYTHING if name != SPARK), *sorted(cluster)):
         record = record_of(settings.home, name)
         process = process_of(record)
         state = "running" if process else "dead" if record else "stopped"
@@ -196,7 +202,13 @@ def _start_all(starter: _Starter, pool: ThreadPoolExecutor, beside: Callable[[Se
         if "airflow-api" in starter.parts:
             airflow_parts.fill(settings)
 
+    def cluster() -> None:
+        workers = [name for name in starter.parts if name.startswith(spark_parts.WORKER)]
+        starter.run(spark_parts.MASTER, prepare=lambda: spark_parts.prepare(settings, spark_parts.MASTER))
+        _first_error([pool.submit(starter.run, name, prepare=partial(spark_parts.prepare, settings, name)) for name in workers])
+
     first = [pool.submit(shop), pool.submit(starter.run, "valkey", prepare=lambda: valkey.prepare(settings))]
+    first.append(pool.submit(cluster))
     started = pool.submit(database)
     wait([started])
     if started.exception() is None:
@@ -223,7 +235,18 @@ def _parts(settings: Settings, names: set[str]) -> dict[str, Part]:
     parts = {name: maker() for name, maker in makers.items() if name in names}
     if names & set(AIRFLOW):
         parts.update({part.name: part for part in airflow_parts.parts(settings) if part.name in names})
+    if SPARK in names:
+        parts.update({name: spark_parts.part(settings, name) for name in spark_parts.names(settings)})
     return parts
+
+
+def _stop_what_is_wanted_no_more(settings: Settings, say: Say) -> None:
+    """Spark's master and workers, when there is to be no cluster, or a smaller one."""
+    wanted = spark_parts.names(settings)
+    for name in recorded(settings.home):
+        if name.startswith(f"{SPARK}-") and name not in wanted:
+            ran, seconds = _timed_stop(settings.home, name)
+            say(f"{name:<18} {'stopped' if ran else 'was not running':<16} {seconds:5.1f} s")
 
 
 def _clear_the_dead(settings: Settings, parts: dict[str, Part]) -> list[str]:

@@ -7,6 +7,7 @@ out anew when the checkout or the home has moved. `nightfold.settings.setting()`
 
 import base64
 import os
+import re
 import secrets
 import sys
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ PORTS = {
     "NIGHTFOLD_SHOP_PORT": 5443,
     "NIGHTFOLD_VALKEY_PORT": 6390,
     "NIGHTFOLD_MLFLOW_PORT": 5005,
+    "NIGHTFOLD_SPARK_MASTER_PORT": 7077,
+    "NIGHTFOLD_SPARK_PAGE_PORT": 7078,
 }
 PASSWORDS = (
     "NIGHTFOLD_AIRFLOW_PASSWORD",
@@ -34,6 +37,7 @@ PASSWORDS = (
     "NIGHTFOLD_SHOP_ADMIN_PASSWORD",
     "NIGHTFOLD_SHOP_PASSWORD",
     "NIGHTFOLD_VALKEY_PASSWORD",
+    "NIGHTFOLD_SPARK_SECRET",
 )
 SIGNING_KEYS = ("NIGHTFOLD_AIRFLOW_JWT_SECRET", "NIGHTFOLD_AIRFLOW_API_SECRET", "NIGHTFOLD_MLFLOW_SECRET")
 PASSWORD_BYTES = 18  # 144 bits in 24 characters
@@ -43,8 +47,13 @@ CHOICES = {
     "NIGHTFOLD_SPARK_SLOTS": "1",  # Spark jobs at once: the pool `spark` in Airflow
     "NIGHTFOLD_AIRFLOW_USER": "admin",
     "MLFLOW_TRACKING_USERNAME": "nightfold",
-    "AIRFLOW_CONN_SPARK_DEFAULT": '{"conn_type":"spark","host":"local[*]"}',
+    "NIGHTFOLD_SPARK_WORKERS": "0",  # of the embedded Spark cluster; 0: none, Spark runs as local[*]
+    "NIGHTFOLD_SPARK_WORKER_CORES": "1",
+    "NIGHTFOLD_SPARK_WORKER_MEMORY": "2g",  # for executors
+    "AIRFLOW_CONN_SPARK_DEFAULT": "",  # follows NIGHTFOLD_SPARK_WORKERS unless somebody chose another
 }
+SPARK = "AIRFLOW_CONN_SPARK_DEFAULT"
+ON_THIS_MACHINE = re.compile(r'\{"conn_type":"spark","host":"(local\[\*\]|spark://127\.0\.0\.1","port":\d+)')
 
 
 @dataclass(frozen=True)
@@ -67,7 +76,7 @@ class Settings:
 
         The servers' own secrets (administrators, signing keys) are not in it.
         """
-        kept_back = {*PASSWORDS, *SIGNING_KEYS, FERNET_KEY} - {"MLFLOW_TRACKING_PASSWORD"}
+        kept_back = {*PASSWORDS, *SIGNING_KEYS, FERNET_KEY} - {"MLFLOW_TRACKING_PASSWORD", "NIGHTFOLD_SPARK_SECRET"}
         own = {name: value for name, value in self.values.items() if name not in kept_back}
         bin_dir = Path(sys.prefix) / "bin"
         return {
@@ -108,6 +117,7 @@ def load(*, home: Path | None = None, environ: Mapping[str, str] | None = None) 
     for name, default in {**folders, **CHOICES}.items():
         kept_value = kept.get(name) if same_place or name in CHOICES else None
         values[name] = environ.get(name) or kept_value or default
+    values[SPARK] = _spark(values)
 
     values["AIRFLOW_CONN_KV_DEFAULT"] = f"redis://:{values['NIGHTFOLD_VALKEY_PASSWORD']}@{HOST}:{values['NIGHTFOLD_VALKEY_PORT']}/0"
     values["AIRFLOW_CONN_GROCER_DB"] = (
@@ -144,6 +154,15 @@ def _read(path: Path) -> dict[str, str]:
         return {}
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def _spark(values: Mapping[str, str]) -> str:
+    """Where Spark runs: what somebody chose, else the embedded cluster where there is one, else in the driver's own process."""
+    if values[SPARK] and not ON_THIS_MACHINE.match(values[SPARK]):
+        return values[SPARK]
+    if values["NIGHTFOLD_SPARK_WORKERS"] == "0":
+        return '{"conn_type":"spark","host":"local[*]"}'
+    return f'{{"conn_type":"spark","host":"spark://{HOST}","port":{values["NIGHTFOLD_SPARK_MASTER_PORT"]}}}'
 
 
 def _port(name: str, value: str) -> str:

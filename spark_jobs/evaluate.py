@@ -40,6 +40,12 @@ def lists_of(models: dict[str, BlendModel], later: DataFrame) -> dict[str, DataF
     return {name: model.transform(later) for name, model in models.items()}
 
 
+def kept(frame: DataFrame, place: str) -> DataFrame:
+    """The same rows, computed once, read from the attempt's scratch: a local checkpoint would be lost with its executor, for good."""
+    frame.write.parquet(place)
+    return frame.sparkSession.read.schema(frame.schema).parquet(place)
+
+
 def per_user(job: Job, judged: dict[str, DataFrame]) -> DataFrame:
     """user, and for each system its NDCG and recall: `ndcg 0`, `recall 0`, ... in the order of the systems."""
     evaluator = recipe.evaluator(job.pipeline)
@@ -102,8 +108,9 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
     day = F.col("day")
     learned, later = interactions.where(day < (first - EPOCH).days), interactions.where(day >= (first - EPOCH).days)
     models = fitted(job, learned)
-    judged = {name: frame.localCheckpoint() for name, frame in lists_of(models, later).items()}
-    measured = per_user(job, judged).localCheckpoint()
+    lists = lists_of(models, later)
+    judged = {name: kept(frame, f"{job.uri}/scratch/judged-{i}") for i, (name, frame) in enumerate(lists.items())}
+    measured = kept(per_user(job, judged), f"{job.uri}/scratch/measured")
     systems = list(models)
     with_differences = measured.withColumns({f"less_{i}": F.col("ndcg_0") - F.col(f"ndcg_{i}") for i in range(1, len(systems))})
     columns = [column for column in with_differences.columns if column != "user"]

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 from helpers import ROOT
 
-ROOMS = ("nightfold", "spark_jobs", "dags", "plugins", "serving", "embedded", "samples", "benchmarks")
+ROOMS = ("nightfold", "spark_jobs", "dags", "plugins", "serving", "embedded", "deploy", "samples", "benchmarks")
 PLATFORM = ("airflow", "pyspark")
 LONGEST = 400  # lines of a file; beyond, it is two files
 
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "samples": {"nightfold", "samples"},
     "benchmarks": {"nightfold", "benchmarks", "samples", "embedded"},
     "embedded": {"nightfold", "embedded", "samples"},
+    "deploy": {"nightfold", "deploy"},
 }
 
 
@@ -95,6 +96,12 @@ def test_a_room_imports_only_what_the_design_allows(room):
 
 def test_every_python_file_is_in_a_room_that_the_design_knows():
     assert {path.parts[0] for path in committed() if path.suffix == ".py"} <= {*ROOMS, "tests"}
+
+
+def test_no_job_keeps_data_that_dies_with_an_executor():
+    """A local checkpoint cuts the lineage and lies on one executor's disk: when that dies, the stage fails for good."""
+    using = [path for path in python_files("spark_jobs", "nightfold") if "localCheckpoint" in (ROOT / path).read_text()]
+    assert using == []
 
 
 def test_jobs_never_import_jobs():

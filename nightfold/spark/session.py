@@ -2,15 +2,19 @@
 
 import os
 import sys
+from urllib.parse import urlsplit
 
+from nightfold import settings, standalone
 from nightfold.pipeline import Pipeline
 
-from pyspark import SparkConf
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def local(builder: SparkSession.Builder) -> SparkSession.Builder:
-    """On a local master nothing outside this machine has to reach the driver."""
+    """Nothing outside this machine has to reach the driver."""
     return builder.config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1")
 
 
@@ -25,6 +29,26 @@ def quiet(builder: SparkSession.Builder) -> SparkSession.Builder:
     )
 
 
+def on(master: str, builder: SparkSession.Builder) -> SparkSession.Builder:
+    """What a master asks of the driver: a standalone cluster its secret, and all on this machine that nothing listens beyond it."""
+    if master.startswith("local"):
+        return local(builder.master(master))
+    if master.startswith("spark://"):
+        secret = settings.setting("NIGHTFOLD_SPARK_SECRET")
+        for name, value in standalone.driver_settings(secret).items() if secret else ():
+            builder = builder.config(name, value)
+        if all(urlsplit(f"//{one}").hostname in LOOPBACK for one in master.removeprefix("spark://").split(",")):
+            return local(builder)
+    return builder
+
+
+def _master() -> str:
+    """The master that spark-submit was given; `local[*]` without one."""
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # until this process has met spark-submit's JVM, SparkConf() knows no setting
+        SparkContext._ensure_initialized()
+    return SparkConf().get("spark.master", "local[*]")
+
+
 def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
     """Master, memory and the like come from spark-submit; run alone without one, it is `local[*]`."""
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -37,9 +61,7 @@ def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
         .config("spark.sql.sources.parallelPartitionDiscovery.parallelism", 8)  # a year of nights: not one tiny task per folder
         .config("spark.sql.legacy.parquet.nanosAsLong", "true")  # pandas writes nanoseconds: readers.py makes times of them
     )
-    master = SparkConf().get("spark.master", "local[*]")
-    if master.startswith("local"):
-        builder = local(builder.master(master))
+    builder = on(_master(), builder)
     for setting, value in pipeline.resources.conf.items():
         builder = builder.config(setting, value)
     return builder.getOrCreate()
