@@ -41,7 +41,7 @@ def run(*, pipeline: str, ds: str, say: Say) -> int:
     _wait_for_dag(settings, api, dag_id, pipeline=pipeline, say=say)
     run_id = api.trigger(dag_id, {"ds": ds})
     say(f"\nnight {ds} of {pipeline}: {settings['NIGHTFOLD_AIRFLOW_URL']}/dags/{dag_id}/runs/{run_id}")
-    state = _watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, say=say)
+    state = watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, say=say)
     say(f"{state} after {time.monotonic() - began:.0f} s")
     if state == "success":
         ending.say_lists(pipeline, say=say)
@@ -87,7 +87,7 @@ def _wait_for_dag(settings: Settings, api: AirflowApi, dag_id: str, *, pipeline:
         raise PlatformError(f"{dag_id} is paused in Airflow, its runs would wait for ever: switch it on in the web page")
 
 
-def _watch(settings: Settings, api: AirflowApi, dag_id: str, run_id: str, *, pipeline: str, ds: str, say: Say) -> str:
+def watch(settings: Settings, api: AirflowApi, dag_id: str, run_id: str, *, pipeline: str, ds: str, say: Say) -> str:
     """Say how each task ends, until the run has ended; its state."""
     terminal = Terminal(say)
     said: set[tuple[str, int]] = set()
