@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks.faults import inputs, kills, table
+from benchmarks.faults import kills, table, troubles
 from benchmarks.faults.registry import FAULTS, Fault
 from benchmarks.faults.scene import Scene
 from benchmarks.faults.stand import NotInTime, Stand, standing
@@ -28,7 +28,7 @@ import psutil
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "faults.md"
 FIGURES = HERE.parent / "faults.json"
-ORDER = (kills, inputs)  # the modules that declare the rows
+ORDER = (kills, troubles)  # the modules that declare the rows
 
 Say = Callable[[str], None]
 

@@ -180,7 +180,7 @@ class Scene:
             row.blame("end", f"{stand.second} was expected")
         for words in state.half_versions(stand.store, stand.known):
             row.blame("end", words)
-        before = {key for key in stand.client.scan_iter(match=f"nightfold:{shop.PIPELINE}:*")}
+        before = set(stand.client.scan_iter(match=f"nightfold:{shop.PIPELINE}:*"))
         left = stand.store.collect(shop.PIPELINE, older_than=0)
         row.end += f"; {left} records of dead attempts collected" if left else ""
         attempts = {(v.manifest.version, v.manifest.attempt) for v in stand.store.versions(shop.PIPELINE)}
