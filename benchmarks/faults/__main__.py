@@ -72,9 +72,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("\n".join(f"{name:<22} {found.title}" for name, found in FAULTS.items()))
         return 0
     began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="nightfold-faults-") as name:  # as root, PostgreSQL's user must be able to get in
-        with standing(Path(name), say=_say) as stand:
-            rows = [try_out(stand, FAULTS[chosen], say=_say) for chosen in args.only or FAULTS]
+    with (
+        tempfile.TemporaryDirectory(prefix="nightfold-faults-") as name,  # as root, PostgreSQL's user must be able to get in
+        standing(Path(name), say=_say) as stand,
+    ):
+        rows = [try_out(stand, FAULTS[chosen], say=_say) for chosen in args.only or FAULTS]
     minutes = (time.monotonic() - began) / 60
     when = datetime.now(UTC).strftime("%Y-%m-%d")
     command = f"python -m benchmarks.faults --only {' '.join(args.only)}" if args.only else "make bench-faults"

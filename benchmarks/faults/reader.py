@@ -95,7 +95,7 @@ def read(pipeline: str, known: Known, order: list[str], *, until: threading.Even
         print(json.dumps(event), file=out, flush=True)
 
     store = open_store()
-    people = sorted({key for lists in known.values() for key in lists if key}) + [STRANGER]
+    people = [*sorted({key for lists in known.values() for key in lists if key}), STRANGER]
     chance = random.Random(1)  # noqa: S311 (keys to ask for)
     version, requests, slowest = None, 0, 0.0
     due = time.monotonic()

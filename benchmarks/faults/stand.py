@@ -119,9 +119,9 @@ class Stand:
         from samples import shop_db
 
         with shop_db.connected() as connection, connection.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM products")
-            [products] = cursor.fetchone()
-        return lines + products
+            cursor.execute("SELECT count(*) FROM campaign_descriptions")
+            [campaigns] = cursor.fetchone()
+        return lines + campaigns
 
     def put_back(self, start: str) -> None:
         """A healthy platform, the first night live, and of the second night nothing that `start` or a later stage makes."""

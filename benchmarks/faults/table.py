@@ -103,7 +103,7 @@ def _escaped(text: str) -> str:
 
 
 EXPLANATION = """\
-How it is made: a platform of its own (embedded PostgreSQL, Valkey, MLflow, Airflow, Spark `local[*]`) and 40 days of 200
+How it is made: a platform of its own (embedded PostgreSQL, Valkey, MLflow, Airflow, Spark `local[*]`) and 21 days of 200
 households of the sample grocer. One night is live; the next one is taken once undisturbed, which gives the version it must
 have. Before each fault the lake and the store are put back to the moment before the stage in question, and the tasks from it
 on are cleared; the fault strikes when the stage is really at work (its first file of data, its first lists in the store).
