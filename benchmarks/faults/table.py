@@ -71,7 +71,8 @@ def cells(row: Row) -> dict[str, str]:
 
 def _reader(row: Row) -> str:
     down = f", {row.failed_while_down:,} failed while it was down" if row.failed_while_down else ""
-    return f"{row.requests:,} requests: {row.failed_while_up} failed while the store was up{down}; {row.mixed} mixed, {row.wrong_lists} wrong"
+    up = f"{row.requests:,} requests: {row.failed_while_up} failed while the store was up"
+    return f"{up}{down}; {row.mixed} mixed, {row.wrong_lists} wrong"
 
 
 def _marked(text: str, why: list[str]) -> str:
