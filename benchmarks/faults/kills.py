@@ -40,7 +40,7 @@ def scheduler(scene: Scene) -> None:
     scene.begin("train")
     _server(scene, "airflow-scheduler", stage="train")
     scene.told_by_terminal(cause="airflow-scheduler has ended, so the night stands still", mend="make up")
-    scene.person("make up", scene.stand.up)
+    scene.make_up()
     scene.ended()
     scene.finish()
 
@@ -50,7 +50,7 @@ def api_server(scene: Scene) -> None:
     scene.begin("train")
     _server(scene, "airflow-api", stage="train")
     scene.told_by_terminal(cause="Airflow does not answer|airflow-api has ended", mend="make up")
-    scene.person("make up", scene.stand.up)
+    scene.make_up()
     scene.ended()
     scene.finish()
 
@@ -60,7 +60,7 @@ def postgres(scene: Scene) -> None:
     scene.begin("train")
     _server(scene, "postgres", stage="train")
     scene.told_by_terminal(cause="postgres has ended", mend="make up")
-    scene.person("make up", scene.stand.up)
+    scene.make_up()
     scene.ended()
     scene.finish()
 
@@ -70,12 +70,12 @@ def valkey(scene: Scene) -> None:
     scene.begin("publish")
 
     def down_and_up() -> None:
-        jobs.kill_part(scene.stand, "valkey")
+        scene.store_dies()
         scene.first_failure("publish")
-        scene.person("make up", scene.stand.up)
+        scene.make_up()
 
     with jobs.half_published(scene.stand, scene.stand.second) as (_, where):
-        scene.strike(lambda: scene.store_is_down_during(down_and_up), where)
+        scene.strike(down_and_up, where)
     scene.ended()
     scene.told_by_log("publish", cause=r"publish failed: .*store .*(Connection|Error \d+)", mend="is it up, and is there room")
     scene.finish()

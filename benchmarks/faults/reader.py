@@ -34,15 +34,17 @@ class Seen:
     requests: int = 0
     slowest: float = 0.0
     """Seconds of the longest request that was answered."""
-    failures: list[tuple[float, str]] = field(default_factory=list)
-    """When it was asked, and what it said."""
+    failures: list[tuple[float, float, str]] = field(default_factory=list)
+    """When it was asked, when it failed, and what it said."""
     wrong: list[str] = field(default_factory=list)
     live: list[tuple[float, str]] = field(default_factory=list)
     """When each version was first seen."""
 
     def failures_outside(self, windows: list[tuple[float, float]]) -> list[str]:
-        """Failures of requests that were asked while the store was up."""
-        return [said for at, said in self.failures if not any(start <= at <= end for start, end in windows)]
+        """Failures of requests during all of which the store was up."""
+        return [
+            said for asked, failed, said in self.failures if not any(asked <= end and failed >= start for start, end in windows)
+        ]
 
     def first_seen(self, version: str) -> float | None:
         return next((at for at, live in self.live if live == version), None)
@@ -77,7 +79,7 @@ class Reader:
         seen = Seen()
         for line in self.lines():
             seen.live += [(line["at"], line["live"])] if "live" in line else []
-            seen.failures += [(line["at"], line["failed"])] if "failed" in line else []
+            seen.failures += [(line["at"], line["until"], line["failed"])] if "failed" in line else []
             seen.wrong += [line["wrong"]] if "wrong" in line else []
             seen.requests, seen.slowest = line.get("requests", seen.requests), line.get("slowest", seen.slowest)
         return seen
@@ -106,7 +108,7 @@ def read(pipeline: str, known: Known, order: list[str], *, until: threading.Even
         try:
             answers = lookup(store, pipeline, chance.sample(people, BATCH if requests % 5 == 0 else 1))
         except NightfoldError as error:
-            say(at=asked, failed=str(error))
+            say(at=asked, until=time.monotonic(), failed=str(error))
             continue
         slowest = max(slowest, time.monotonic() - asked)
         for words in trouble(answers, known, before=version, order=order):

@@ -94,11 +94,20 @@ class Scene:
         self.acts.append(what)
         does()
 
-    def store_is_down_during(self, work: Callable[[], None]) -> None:
-        """What readers are refused meanwhile is no fault."""
-        start = time.monotonic()
-        work()
-        self.down.append((start - 0.1, time.monotonic()))
+    def store_dies(self) -> None:
+        """What readers are refused from now on, until it answers again, is no fault."""
+        self.down.append((time.monotonic(), float("inf")))
+        jobs.kill_part(self.stand, "valkey")
+
+    def make_up(self) -> None:
+        """A person does; the store counts as up again from its first answer on."""
+
+        def answers() -> None:
+            until(self.stand.client.ping, what="answer of the store", limit=jobs.START_LIMIT, every=0.02)
+            self.down = [(start, min(end, time.monotonic())) for start, end in self.down]
+
+        thread = threading.Thread(target=answers, daemon=True, name="ping")
+        self.person("make up", lambda: (thread.start(), self.stand.up(), thread.join()))
 
     def ended(self, expected: str = "success", *, run_id: str | None = None) -> None:
         """Wait for the end of the run; another end than expected is red."""

@@ -92,7 +92,7 @@ def database_down(scene: Scene) -> None:
     scene.row.struck = "kill -9 of the shop's PostgreSQL before `ingest` asks it"
     scene.begin("ingest", harm=lambda: jobs.kill_part(scene.stand, "shop"))
     scene.first_failure("ingest")
-    scene.person("make up", scene.stand.up)
+    scene.make_up()
     scene.ended()
     scene.told_by_log("ingest", cause="ingest failed: .*(products|grocer)", mend="is it up|make up|is the database up")
     scene.finish()

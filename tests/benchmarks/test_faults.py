@@ -50,7 +50,8 @@ def test_a_list_of_another_version_an_unknown_version_a_fallback_for_somebody_kn
 
 
 def test_only_what_was_asked_while_the_store_was_up_counts_as_a_readers_failure():
-    seen = Seen(failures=[(9.9, "early"), (10.5, "meanwhile"), (20.0, "late")], live=[(1.0, "v1"), (21.5, "v2"), (22.0, "v1")])
+    failures = [(9.0, 9.9, "early"), (9.9, 10.1, "in flight"), (10.5, 10.6, "meanwhile"), (20.0, 20.1, "late")]
+    seen = Seen(failures=failures, live=[(1.0, "v1"), (21.5, "v2"), (22.0, "v1")])
     assert seen.failures_outside([(10.0, 12.0)]) == ["early", "late"]
     assert (seen.first_seen("v2"), seen.first_seen("v3")) == (21.5, None)
 
