@@ -7,7 +7,7 @@ ARGS ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup venv run up up-cluster down status test test-all lint bench airflow shell clean lock
+.PHONY: help setup venv run up up-cluster down status test test-all lint bench bench-faults airflow shell clean lock
 
 PYTHON := .venv/bin/python
 WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH" \
@@ -46,6 +46,9 @@ lint: venv  ## check style and format
 
 bench: setup  ## measure speed and quality; see benchmarks/README.md
 	@$(WITH_JAVA) $(PYTHON) -m benchmarks $(ARGS)
+
+bench-faults: setup  ## break one thing after the other and write benchmarks/faults.md (ARGS="--only kill-publish" for some, --list)
+	@$(WITH_JAVA) $(PYTHON) -m benchmarks.faults $(ARGS)
 
 airflow: setup  ## Airflow's command line on this platform (ARGS="backfill create --help")
 	@$(WITH_JAVA) $(PYTHON) -m embedded airflow $(ARGS)

@@ -41,7 +41,7 @@ def run(*, pipeline: str, ds: str, say: Say) -> int:
     _wait_for_dag(settings, api, dag_id, pipeline=pipeline, say=say)
     run_id = api.trigger(dag_id, {"ds": ds})
     say(f"\nnight {ds} of {pipeline}: {settings['NIGHTFOLD_AIRFLOW_URL']}/dags/{dag_id}/runs/{run_id}")
-    state = _watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, say=say)
+    state = watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, say=say)
     say(f"{state} after {time.monotonic() - began:.0f} s")
     if state == "success":
         ending.say_lists(pipeline, say=say)
@@ -87,10 +87,40 @@ def _wait_for_dag(settings: Settings, api: AirflowApi, dag_id: str, *, pipeline:
         raise PlatformError(f"{dag_id} is paused in Airflow, its runs would wait for ever: switch it on in the web page")
 
 
-def _watch(settings: Settings, api: AirflowApi, dag_id: str, run_id: str, *, pipeline: str, ds: str, say: Say) -> str:
-    """Say how each task ends, until the run has ended; its state."""
+def watch(settings: Settings, api: AirflowApi, dag_id: str, run_id: str, *, pipeline: str, ds: str, say: Say) -> str:
+    """Say how each task ends, until the run has ended; its state.
+
+    Raises PlatformError that names the server which has died, when one has: the night stands still without it.
+    """
     terminal = Terminal(say)
     said: set[tuple[str, int]] = set()
+    try:
+        return _watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, terminal=terminal, said=said)
+    except PlatformError:
+        terminal.clear()
+        _say_who_died(settings)
+        raise
+
+
+def _say_who_died(settings: Settings) -> None:
+    """Raise PlatformError when a server that was started does not live."""
+    dead = [name for name in platform.PLATFORM if (r := record_of(settings.home, name)) is not None and process_of(r) is None]
+    if dead:
+        have = "has" if len(dead) == 1 else "have"
+        raise PlatformError(f"{' and '.join(dead)} {have} ended, so the night stands still: make up starts it again")
+
+
+def _watch(
+    settings: Settings,
+    api: AirflowApi,
+    dag_id: str,
+    run_id: str,
+    *,
+    pipeline: str,
+    ds: str,
+    terminal: Terminal,
+    said: set[tuple[str, int]],
+) -> str:
     while True:
         state = api.run_state(dag_id, run_id)  # before the tasks: what ends in between is said in this round
         tasks = api.task_instances(dag_id, run_id)
@@ -106,8 +136,7 @@ def _watch(settings: Settings, api: AirflowApi, dag_id: str, run_id: str, *, pip
             return state
         busy = [f"{task['task_id']} {task['state']}" for task in tasks if task["state"] in ("running", "queued")]
         terminal.spin(", ".join(busy) or f"run {state}")
-        if process_of(record_of(settings.home, "airflow-scheduler")) is None:
-            raise PlatformError("airflow-scheduler has ended, so the night stands still: make up starts it again")
+        _say_who_died(settings)
         time.sleep(LOOK_EVERY)
 
 
