@@ -26,6 +26,8 @@ class LandedFile:
     sha256: str = ""
     odd_quotes: bool = False
     """Whether its double quotes are not in pairs: one that is never closed swallows the rest of a CSV file."""
+    unended: bool = False
+    """Whether it does not end with a line end: whole, or cut off on its way."""
 
     def as_fact(self) -> dict[str, Any]:
         return asdict(self)
@@ -81,6 +83,13 @@ def head(uri: str, size: int) -> bytes:
         return stream.read(size)
 
 
+def last_line(uri: str, size: int, *, at_most: int) -> bytes:
+    """What follows the file's last line end; its end only, when that is longer than `at_most` bytes."""
+    fs, path = filesystem(uri)
+    with fs.open_input_file(path) as file:
+        return file.read_at(min(size, at_most), max(0, size - at_most)).rpartition(b"\n")[2]
+
+
 def _files(uri: str) -> list[LandedFile]:
     fs, path = filesystem(uri)
     info = fs.get_file_info(path)
@@ -98,9 +107,10 @@ def _landed(info: pafs.FileInfo, base_uri: str, base_path: str) -> LandedFile:
 
 def _read_through(file: LandedFile) -> LandedFile:
     fs, path = filesystem(file.uri)
-    hasher, quotes = hashlib.sha256(), 0
+    hasher, quotes, last = hashlib.sha256(), 0, b"\n"
     with fs.open_input_stream(path, compression=None) as stream:
         while chunk := stream.read(1 << 20):
             hasher.update(chunk)
             quotes += chunk.count(b'"')
-    return replace(file, sha256=hasher.hexdigest(), odd_quotes=quotes % 2 == 1)
+            last = chunk[-1:]
+    return replace(file, sha256=hasher.hexdigest(), odd_quotes=quotes % 2 == 1, unended=last not in b"\r\n")

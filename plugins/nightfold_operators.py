@@ -103,7 +103,8 @@ class StageOperator(InTurn, SparkSubmitOperator):
         if refused is not None:
             mend = "mend resources in the pipeline file, or the connection of Spark"
             return f"nightfold: {self.task_id} failed: night {self.night}: spark-submit refuses its settings ({refused}): {mend}"
-        ended = f"was killed by signal {code - 128}" if code is not None and 128 < code < 160 else f"ended with exit code {code}"
+        signal = None if code is None else -code if code < 0 else code - 128 if 128 < code < 160 else None  # its JVM; its Python
+        ended = f"ended with exit code {code}" if signal is None else f"was killed by signal {signal}"
         return (
             f"nightfold: {self.task_id} failed: night {self.night}: spark-submit {ended} before the job could say why: "
             "look at its last lines above; was it killed, or is memory short (resources.driver_memory)?"

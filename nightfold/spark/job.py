@@ -4,6 +4,7 @@ A job file declares pure functions and a `main(spark, job)`; its guard is `run("
 """
 
 import argparse
+import errno
 import os
 import re
 import socket
@@ -22,6 +23,7 @@ from nightfold import turns
 from nightfold.errors import BadInput, NightfoldError, Permanent
 from nightfold.lake import Lake, Manifest
 from nightfold.pipeline import Pipeline
+from nightfold.settings import lake_uri
 from nightfold.spark.session import open_session
 from nightfold.stages import BY_NAME, Stage, inputs_fingerprint
 from nightfold.store import Store, Turn, open_store
@@ -81,6 +83,8 @@ class Outcome:
 
 PATIENCE = 6 * 3600.0  # seconds that a job by hand waits for its turn
 LOOK_EVERY = 1.0  # seconds between two looks at the parent
+FULL = os.strerror(errno.ENOSPC)
+"""In the words of whoever met it: Python, pyarrow, or Java through py4j."""
 ORPHANED = 70  # EX_SOFTWARE: nobody is left to read it
 
 Main = Callable[[SparkSession, Job], Outcome]
@@ -104,21 +108,21 @@ def run_plain(name: str, main: Callable[[Job], str], *, argv: Sequence[str] | No
 def _process(name: str, work: Callable[[Job], str], argv: Sequence[str] | None) -> None:
     stage = BY_NAME[name]
     _end_with_parent()
+    arguments = _arguments(stage, argv)
     try:
-        arguments = _arguments(stage, argv)
         job = _job(stage, arguments)
         in_its_run = arguments.run and stage.spark  # whose operator keeps the turn; promote wants the turn's token
         line = work(job) if in_its_run or not stage.turn else _in_turn(job, work, holder=arguments.run)
     except Permanent as error:
-        sys.exit(_complain(stage, error, Permanent.EXIT))
+        sys.exit(_complain(stage, arguments.ds, error, Permanent.EXIT))
     except NightfoldError as error:
-        sys.exit(_complain(stage, error, 1))
+        sys.exit(_complain(stage, arguments.ds, error, 1))
     except AnalysisException as error:  # a column or a type is not what the code takes it for: the same the next time
-        code = _complain(stage, error, Permanent.EXIT)
+        code = _complain(stage, arguments.ds, error, Permanent.EXIT)
         traceback.print_exc()
         sys.exit(code)
     except Exception as error:  # noqa: BLE001 (the border of the process: everything is reported, nothing goes on)
-        code = _complain(stage, error, 1)
+        code = _complain(stage, arguments.ds, error, 1)
         traceback.print_exc()
         sys.exit(code)
     _say(f"nightfold: {stage.name}: {line}")
@@ -211,12 +215,23 @@ def checked_night(ds: str) -> str:
     return ds
 
 
-def _complain(stage: Stage, error: Exception, code: int) -> int:
-    message = (
-        " ".join(str(error).split()) if isinstance(error, NightfoldError) else f"{type(error).__name__}: {error}".split("\n")[0]
-    )
-    print(f"nightfold: {stage.name} failed: {message}", file=sys.stderr, flush=True)  # noqa: T201
+def _complain(stage: Stage, ds: str, error: Exception, code: int) -> int:
+    message = " ".join(str(error).split())
+    if FULL in message:
+        message = (
+            f"no space is left on a disk, that of the lake ({lake_uri()}) or of Spark's scratch: make room; then a retry goes on"
+        )
+    elif isinstance(error, AnalysisException):
+        message = f"{_first_line(error)}: its trace says where"
+    elif not isinstance(error, NightfoldError):
+        message = f"{_first_line(error)}: not foreseen; its trace says where, and a retry may help"
+    when = "" if ds in message else f"night {ds}: "
+    print(f"nightfold: {stage.name} failed: {when}{message}", file=sys.stderr, flush=True)  # noqa: T201
     return code
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".split("\n")[0]
 
 
 def _say(line: str) -> None:

@@ -69,6 +69,8 @@ def _csv(spark: SparkSession, name: str, source: FileSource, files: list[LandedF
         check_columns(name, source, list(header), where=file.uri)
         if file.odd_quotes:
             _check_quotes(_csv_group(spark, source, header, [file.uri], night), source, where=file.uri)
+        if file.unended:
+            _check_end(file, source, fields=len(header))
         groups.setdefault(header, []).append(file.uri)
     frames = [_csv_group(spark, source, header, uris, night) for header, uris in groups.items()]
     return _union(frames) if frames else _nothing(spark, source)
@@ -83,6 +85,17 @@ def _check_quotes(rows: DataFrame, source: FileSource, *, where: str) -> None:
                 f"{where}: a double quote is opened and never closed, at or after {swallowed[0][:60]!r} in column {column}: "
                 "it would swallow the lines after it; have the file delivered again"
             )
+
+
+def _check_end(file: LandedFile, source: FileSource, *, fields: int) -> None:
+    """Raise BadInput when the last line has no end and too few fields: what came after it was lost on the way."""
+    last = landing.last_line(file.uri, file.size, at_most=_HEADER_BYTES).decode(source.encoding, errors="replace")
+    found = len(next(csv.reader([last], delimiter=source.delimiter), []))
+    if found < fields and last.count('"') % 2 == 0:  # an odd one ends a quoted text of several lines
+        raise BadInput(
+            f"{file.uri}: it ends in the middle of a line ({last[:60]!r} has {found} of {fields} fields): "
+            "it was cut off on its way; have it delivered again"
+        )
 
 
 def _csv_header(file: LandedFile, source: FileSource) -> tuple[str, ...]:

@@ -24,8 +24,9 @@ SPARK_SUBMIT = """\
 env > "{folder}/environment"
 printf '%s\\n' "$@" > "{folder}/arguments"
 echo "many lines"
-[ {code} = 137 ] || echo "nightfold: clean failed: sales, night 2017-12-03: too many rejects" >&2
+[ {code} = 137 ] || [ {code} = -9 ] || echo "nightfold: clean failed: sales, night 2017-12-03: too many rejects" >&2
 echo "Traceback (most recent call last):" >&2
+[ {code} = -9 ] && kill -9 $$
 exit {code}
 """
 NIGHT = "2017-12-03"
@@ -102,8 +103,10 @@ def test_any_other_failure_is_retried(spark_submit, code):
     assert not isinstance(caught.value, AirflowFailException)
 
 
-def test_a_job_that_was_killed_before_it_could_say_why_is_named_and_retried(spark_submit):
-    spark_submit(137)
+@pytest.mark.parametrize("code", [137, -9])
+def test_a_job_that_was_killed_before_it_could_say_why_is_named_and_retried(spark_submit, code):
+    """137: its Python process was, and spark-submit passes it on; -9: spark-submit's own JVM was."""
+    spark_submit(code)
     with pytest.raises(
         AirflowException, match=r"^nightfold: clean failed: night 2017-12-03: spark-submit was killed by signal 9 before"
     ) as caught:

@@ -1,10 +1,13 @@
 """A job as a process: its exit code tells whether a retry would help, its last line what to do."""
 
+import errno
+import os
 import subprocess
 import sys
 
 from nightfold.errors import BadInput, NightfoldError
 from nightfold.lake import Lake
+from nightfold.settings import lake_uri
 from nightfold.spark.job import Outcome, _process, checked_night, execute, run_plain
 from nightfold.store import Store, store_at
 
@@ -37,7 +40,7 @@ def test_a_wrong_pipeline_exits_with_65_and_wrong_usage_with_2(home):
     wrong = start(home, sys.executable, script, "--pipeline", "shop", "--ds", DS)
     assert wrong.returncode == 65
     assert wrong.stderr.splitlines()[-1] == (
-        f"nightfold: clean failed: {home}/pipelines/shop.yaml: timezone: is not a time zone, such as Europe/Berlin or UTC"
+        f"nightfold: clean failed: night {DS}: {home}/pipelines/shop.yaml: timezone: is not a time zone, such as Europe/Berlin or UTC"
     )
     usage = start(home, sys.executable, script, "--pipeline", "shop")
     assert usage.returncode == 2
@@ -57,9 +60,25 @@ def test_spark_submit_starts_a_job_though_another_one_is_called_as_a_standard_mo
 @pytest.mark.parametrize(
     ("error", "code", "line"),
     [
-        (BadInput("no delivery,\n  night x"), 65, "nightfold: promote failed: no delivery, night x"),
-        (NightfoldError("the store is down"), 1, "nightfold: promote failed: the store is down"),
-        (ValueError("a fault\nof ours"), 1, "nightfold: promote failed: ValueError: a fault"),
+        (BadInput(f"no delivery,\n  night {DS}"), 65, f"nightfold: promote failed: no delivery, night {DS}"),
+        (NightfoldError("the store is down: mend it"), 1, f"nightfold: promote failed: night {DS}: the store is down: mend it"),
+        (
+            ValueError("a fault\nof ours"),
+            1,
+            f"nightfold: promote failed: night {DS}: ValueError: a fault: not foreseen; its trace says where, and a retry may help",
+        ),
+        (
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+            1,
+            f"nightfold: promote failed: night {DS}: no space is left on a disk, that of the lake ({{lake}}) or of Spark's scratch: "
+            "make room; then a retry goes on",
+        ),
+        (
+            RuntimeError("An error occurred while calling o1.parquet.\n: java.io.IOException: No space left on device\n\tat x"),
+            1,
+            f"nightfold: promote failed: night {DS}: no space is left on a disk, that of the lake ({{lake}}) or of Spark's scratch: "
+            "make room; then a retry goes on",
+        ),
     ],
 )
 def test_the_exit_code_tells_whether_a_retry_would_help(home, store, capsys, error, code, line):
@@ -71,7 +90,7 @@ def test_the_exit_code_tells_whether_a_retry_would_help(home, store, capsys, err
     with pytest.raises(SystemExit) as ended:
         run_plain("promote", fail, argv=["--pipeline", "shop", "--ds", DS])
     assert ended.value.code == code
-    assert capsys.readouterr().err.splitlines()[0] == line, "before any traceback"
+    assert capsys.readouterr().err.splitlines()[0] == line.format(lake=lake_uri()), "before any traceback"
     assert store.turn("shop") is None, "a job that failed stands in nobody's way"
 
 

@@ -66,6 +66,24 @@ def test_a_quote_that_is_never_closed_stops_the_night_and_does_not_swallow_the_l
     assert taken_in('client,article,note\nc1,a1,5" pipe\nc2,a2,n2\n') == [("c1", "a1", '5" pipe'), ("c2", "a2", "n2")]
 
 
+def test_a_file_that_ends_in_the_middle_of_a_line_stops_the_night_and_one_without_a_last_line_end_does_not(utc, home):
+    taken = source(CSV)
+
+    def taken_in(content: str) -> list[tuple]:
+        land(home, f"sales/{FIRST}.csv", content)
+        nights = {night: landing.hashed(files, []) for night, files in landing.nightly(taken, until=FIRST).items()}
+        return [tuple(row)[:3] for row in readers.read_files(utc, "sales", taken, nights).orderBy("client").collect()]
+
+    with pytest.raises(
+        BadInput,
+        match=r"2026-03-01.csv: it ends in the middle of a line \('c2,a' has 2 of 3 fields\): it was cut off on its way; have it delivered",
+    ):
+        taken_in("client,article,note\nc1,a1,n1\nc2,a")
+    assert taken_in("client,article,note\nc1,a1,n1\nc2,a2,n2") == [("c1", "a1", "n1"), ("c2", "a2", "n2")]
+    assert taken_in('client,article,note\nc1,a1,"n\n1"') == [("c1", "a1", "n\n1")]
+    assert taken_in("client,article,note\nc1,a1\nc2,a2,n2\n")[0][0] in ("c1", None), "a short line inside is a malformed record"
+
+
 def test_csv_of_another_encoding_and_delimiter_is_read_as_the_pipeline_says(read):
     written = "client;article;note\n1;café;€ 5\n".encode("cp1252")
     assert read(CSV + "delimiter: ;\nencoding: windows-1252\n", {f"sales/{FIRST}.csv": written}) == [
