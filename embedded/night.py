@@ -16,6 +16,7 @@ from embedded.terminal import Terminal
 
 SAMPLE = "grocery"  # the pipeline whose data samples/ lands
 LOOK_EVERY = 1.0  # seconds between two looks at the run
+NIGHT_LIMIT = 24 * 3600.0  # seconds that the terminal watches one night: it goes on in Airflow all the same
 DAG_LIMIT = 120.0  # seconds for Airflow to read the pipeline file; it took 3 to 10
 BROKEN_AFTER = 25.0  # seconds an import error stands before it is believed: files are read again every 8
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
@@ -121,7 +122,8 @@ def _watch(
     terminal: Terminal,
     said: set[tuple[str, int]],
 ) -> str:
-    while True:
+    give_up = time.monotonic() + NIGHT_LIMIT
+    while time.monotonic() < give_up:
         state = api.run_state(dag_id, run_id)  # before the tasks: what ends in between is said in this round
         tasks = api.task_instances(dag_id, run_id)
         for task in sorted(tasks, key=lambda task: task["end_date"] or "~"):
@@ -138,6 +140,7 @@ def _watch(
         terminal.spin(", ".join(busy) or f"run {state}")
         _say_who_died(settings)
         time.sleep(LOOK_EVERY)
+    raise PlatformError(f"the night of {ds} has run for {NIGHT_LIMIT / 3600:.0f} hours: look at it in Airflow")
 
 
 def _line_of(task: dict[str, Any], *, pipeline: str, ds: str) -> str:
