@@ -30,10 +30,9 @@ spark = open_session(pipelines.named("shop"), name="who works")
 secret = os.environ.get("CLOSURE")
 def who(rows):
     import socket, time, nightfold.lake
-    from pyspark import SparkFiles
     assert secret and len(secret) > 20
     time.sleep(0.5)
-    yield SparkFiles.getRootDirectory().split("/work/")[0].rsplit("/", 1)[1], nightfold.lake.__file__
+    yield os.getcwd().split("/work/app-")[0].rsplit("/", 1)[1], nightfold.lake.__file__
 seen = spark.sparkContext.parallelize(range(8), 8).mapPartitions(who).collect()
 listening, said = set(), []
 for process in psutil.process_iter():
@@ -127,7 +126,9 @@ def test_the_pages_answer_nobody_without_a_token(cluster):
 
 def test_a_killed_worker_is_seen_and_started_again_and_without_a_cluster_all_go(cluster):
     before = {name: process_of(record_of(cluster.home, name)).pid for name in PARTS}
-    psutil.Process(before["spark-worker-2"]).kill()
+    killed = psutil.Process(before["spark-worker-2"])
+    killed.kill()
+    psutil.wait_procs([killed], timeout=10)
     states = {line.name: line.state for line in platform.status(home=cluster.home, environ=cluster.environ)}
     assert {name: states[name] for name in PARTS} == {
         "spark-master": "running",

@@ -13,7 +13,7 @@ ASK = """
 from nightfold import pipeline as pipelines
 from nightfold.spark.session import open_session
 spark = open_session(pipelines.named("shop"), name="ask")
-print("master", spark.sparkContext.master, "memory", spark.conf.get("spark.executor.memory"))
+print("master", spark.sparkContext.master, "memory", spark.sparkContext.getConf().get("spark.executor.memory"))
 """
 
 
