@@ -13,7 +13,7 @@ ASK = """
 from nightfold import pipeline as pipelines
 from nightfold.spark.session import open_session
 spark = open_session(pipelines.named("shop"), name="ask")
-print("master", spark.sparkContext.master, "memory", spark.sparkContext.getConf().get("spark.executor.memory"))
+print("master", spark.sparkContext.master, "given", spark.sparkContext.getConf().get("spark.test.given"))
 """
 
 
@@ -32,14 +32,14 @@ def test_a_job_runs_on_the_master_that_spark_submit_was_given(home, given, maste
     command = [
         submit,
         *given,
-        "--executor-memory",
-        "700m",
+        "--conf",
+        "spark.test.given=700m",
         "--conf",
         f"spark.pyspark.python={sys.executable}",
         str(home / "ask.py"),
     ]
     done = subprocess.run(command, env=environment(home), cwd=home, capture_output=True, text=True, timeout=300, check=False)
-    assert done.stdout.splitlines()[-1:] == [f"master {master} memory 700m"], done.stderr
+    assert done.stdout.splitlines()[-1:] == [f"master {master} given 700m"], done.stderr
 
 
 def test_a_cluster_asks_for_the_secret_and_one_on_this_machine_keeps_the_driver_on_it(monkeypatch):
