@@ -1,4 +1,4 @@
-"""The command line: `nightfold validate|lookup|versions|rollback|release|unlock|report`.
+"""The command line: `nightfold validate|lookup|versions|rollback|release|unlock|maintain|report`.
 
 Exit 0 only on success; 2 for wrong use; 1 otherwise, with one line on stderr that names the file, field or key and the mend.
 """
@@ -8,8 +8,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+from nightfold import maintenance, turns
 from nightfold import pipeline as pipelines
 from nightfold.errors import NightfoldError, NotCommitted
 from nightfold.lake import Lake
@@ -116,6 +119,20 @@ def _unlock(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _maintain(arguments: argparse.Namespace) -> int:
+    pipeline, name, lake = pipelines.named(arguments.pipeline), arguments.pipeline, Lake(arguments.pipeline)
+    store, ds, holder = _store(name), arguments.ds or maintenance.last_night(lake), f"maintenance by hand, process {os.getpid()}"
+    store.take_turn(name, holder, ds, seconds=turns.GAP)
+    try:
+        going = maintenance.maintain(lake, pipeline, store, ds=ds, now=datetime.now(UTC), dry_run=arguments.dry_run)
+    finally:
+        store.leave_turn(name, holder)
+    facts = {"pipeline": name, "ds": ds, "dry_run": arguments.dry_run, "removed": [asdict(one) for one in going]}
+    lines = [f"{one.size / 2**20:9.1f} MB  {one.path}  ({one.why})" for one in going]
+    _show(arguments, facts, "\n".join([*lines, maintenance.summary(name, going, dry_run=arguments.dry_run)]))
+    return 0
+
+
 def _report(arguments: argparse.Namespace) -> int:
     pipelines.named(arguments.pipeline)
     lake = Lake(arguments.pipeline)
@@ -205,6 +222,11 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("--to", default=None, metavar="VERSION", help="which one; without it, the one before")
     command("release", _release, "Let promotions go on after a rollback.")
     command("unlock", _unlock, "Let the next run have its turn, when the one that has it is known to be dead.")
+    upkeep = command(
+        "maintain", _maintain, "Remove what retention lets go: dead attempts, old nights of what can be computed anew."
+    )
+    upkeep.add_argument("--ds", default=None, metavar="NIGHT", help="count back from this night; without it, from the last one")
+    upkeep.add_argument("--dry-run", action="store_true", help="only say what would go")
     command("report", _report, "Where the data report and the evaluation are.").add_argument("--ds", default=None, metavar="NIGHT")
 
     return parser

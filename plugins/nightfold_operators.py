@@ -5,10 +5,14 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from nightfold.errors import NightfoldError, OlderNight, Permanent, PromotionHeld
+from nightfold import maintenance
+from nightfold import pipeline as pipelines
+from nightfold.errors import NightfoldError, NotCommitted, OlderNight, Permanent, PromotionHeld
+from nightfold.lake import Lake
 from nightfold.promotion import promote
 from nightfold.store import Turn, store_at
 
@@ -18,6 +22,8 @@ from airflow.sdk import BaseHook, Connection, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
 from nightfold_turns import InTurn
 
+AFTER_ALL = "9999-12-31"
+"""The night of a run that goes after all nights that wait."""
 CAUSE = re.compile(r"nightfold: \w+ failed: ")
 """How a job's own word on why it failed starts."""
 WRONG_SETTINGS = re.compile(
@@ -164,3 +170,23 @@ class PromoteOperator(InTurn):
             raise AirflowException(f"nightfold: {error}") from None
         self.log.info("nightfold: promote: %s", outcome)
         return outcome
+
+
+class MaintainOperator(InTurn):
+    """Remove what a pipeline's retention lets go, counted back from the last night that was taken."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(last=True, night=AFTER_ALL, **kwargs)
+
+    def execute(self, context: Context) -> str:
+        with self.turn(context):
+            lake = Lake(self.pipeline)
+            store = store_at(BaseHook.get_connection(self.store).get_uri())
+            try:
+                ds = maintenance.last_night(lake)
+            except NotCommitted as nothing:
+                raise AirflowSkipException(f"nightfold: {nothing}") from None
+            going = maintenance.maintain(lake, pipelines.named(self.pipeline), store, ds=ds, now=datetime.now(UTC))
+            for one in going:
+                self.log.info("nightfold: removed %s (%s)", one.path, one.why)
+            return maintenance.summary(self.pipeline, going)

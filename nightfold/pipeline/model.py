@@ -125,6 +125,15 @@ class Publish(Part):
     """Keys written by one command."""
 
 
+class Retention(Part):
+    """What the maintenance DAG removes. What live or a rollback needs stays, whatever is said here."""
+
+    attempts_days: int = Field(default=2, ge=1)
+    """Attempts that never counted, or that a later one has replaced: removed when they began so many days ago."""
+    nights_days: int | None = Field(default=None, ge=1)
+    """Features, models, evaluations, scores and data reports older than so many days go; absent: kept. Raw and clean rows stay."""
+
+
 class Schedule(Part):
     """When the night is taken."""
 
@@ -181,6 +190,7 @@ class Pipeline(Part):
     split: Split = Split()
     training: Training = Training()
     publish: Publish = Publish()
+    retention: Retention = Retention()
     schedule: Schedule
     resources: Resources = Resources()
 

@@ -56,7 +56,9 @@ def folder(tmp_path, monkeypatch):
 
 def test_the_shipped_pipelines_become_dags_without_import_errors(shipped):
     assert shipped.import_errors == {}
-    assert set(shipped.dags) == {f"nightly_{file.stem}" for file in (ROOT / "pipelines").glob("*.yaml")}
+    names = [file.stem for file in (ROOT / "pipelines").glob("*.yaml")]
+    assert set(shipped.dags) == {"nightfold_maintenance", *(f"nightly_{name}" for name in names)}
+    assert shipped.dags["nightfold_maintenance"].task_ids == names
 
 
 def test_the_tasks_are_the_promised_ones_in_the_promised_order(grocery):
@@ -135,10 +137,10 @@ def test_the_dag_comes_back_from_its_serialized_form_with_its_timetable(grocery)
 
 def test_a_pipeline_file_more_is_a_dag_more_without_python(folder):
     (folder / "shop.yaml").write_text(SHOP)
-    assert set(bag().dags) == {"nightly_shop"}
+    assert set(bag().dags) == {"nightly_shop", "nightfold_maintenance"}
     (folder / "second.yaml").write_text(SHOP.replace("pipeline: shop", "pipeline: second"))
     dags = bag().dags
-    assert set(dags) == {"nightly_shop", "nightly_second"}
+    assert set(dags) == {"nightly_shop", "nightly_second", "nightfold_maintenance"}
     shop = dags["nightly_shop"]
     assert shop.schedule is None, "no cron: only by hand"
     assert shop.start_date.isoformat() == "2016-12-31T23:00:00+00:00", "the first midnight in Berlin"
@@ -159,7 +161,7 @@ def test_a_wrong_file_is_shown_as_an_import_error_and_the_others_go_on(folder):
     (folder / "wrong.yaml").write_text(SHOP.replace("pipeline: shop", "pipeline: wrong").replace("owner:", "onwer:"))
     (folder / "worse.yaml").write_text("just words")
     found = bag()
-    assert set(found.dags) == {"nightly_shop"}
+    assert set(found.dags) == {"nightly_shop", "nightfold_maintenance"}
     assert [name.rsplit("/", 1)[-1] for name in found.import_errors] == ["refused.py"]
     [message] = found.import_errors.values()
     assert f"{folder}/wrong.yaml: onwer: unknown field; did you mean 'owner'?" in message
@@ -168,7 +170,7 @@ def test_a_wrong_file_is_shown_as_an_import_error_and_the_others_go_on(folder):
 
 def test_an_empty_folder_is_no_error(folder):
     found = bag()
-    assert (found.dags, found.import_errors) == ({}, {})
+    assert (set(found.dags), found.import_errors) == ({"nightfold_maintenance"}, {})
 
 
 def test_parsing_reads_pipeline_files_and_nothing_else(folder, monkeypatch):
@@ -176,7 +178,7 @@ def test_parsing_reads_pipeline_files_and_nothing_else(folder, monkeypatch):
     monkeypatch.setattr(
         "nightfold.settings.setting", lambda name, default=None: str(folder) if name == "NIGHTFOLD_PIPELINES" else 1 / 0
     )
-    assert set(bag().dags) == {"nightly_shop"}
+    assert set(bag().dags) == {"nightly_shop", "nightfold_maintenance"}
 
 
 class Run:

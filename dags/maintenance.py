@@ -1,0 +1,31 @@
+"""One DAG, `nightfold_maintenance`: each day, for each pipeline, what its retention lets go. Order, schedule and sizes only."""
+
+from nightfold import pipeline as pipelines
+from nightfold.errors import BadPipeline
+
+import pendulum
+from airflow.sdk import DAG
+from nightfold_operators import MaintainOperator
+
+with DAG(
+    dag_id="nightfold_maintenance",
+    description="Removes dead attempts, and old nights of what can be computed anew.",
+    doc_md="What goes is said in each pipeline file under `retention`. By hand: `nightfold maintain PIPELINE --dry-run`.",
+    schedule="0 13 * * *",  # when no night is taken
+    start_date=pendulum.datetime(2017, 1, 1, tz="UTC"),
+    catchup=False,
+    max_active_runs=1,
+    tags=["nightfold"],
+) as dag:
+    for file in pipelines.files():
+        try:
+            pipeline = pipelines.load(file)
+        except BadPipeline:  # dags/refused.py shows it
+            continue
+        MaintainOperator(
+            task_id=pipeline.pipeline,
+            pipeline=pipeline.pipeline,
+            store=pipeline.publish.connection,
+            owner=pipeline.owner,
+            doc_md="Remove what `retention` lets go.",
+        )
