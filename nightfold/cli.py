@@ -1,4 +1,4 @@
-"""The command line: `nightfold validate|lookup|versions|rollback|release|unlock|maintain|report`.
+"""The command line: `nightfold validate|lookup|versions|rollback|release|unlock|maintain|forget|report`.
 
 Exit 0 only on success; 2 for wrong use; 1 otherwise, with one line on stderr that names the file, field or key and the mend.
 """
@@ -12,7 +12,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
-from nightfold import maintenance, turns
+from nightfold import forgetting, maintenance, turns
 from nightfold import pipeline as pipelines
 from nightfold.errors import NightfoldError, NotCommitted
 from nightfold.lake import Lake
@@ -133,6 +133,19 @@ def _maintain(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _forget(arguments: argparse.Namespace) -> int:
+    pipeline, name, key, lake = pipelines.named(arguments.pipeline), arguments.pipeline, arguments.key, Lake(arguments.pipeline)
+    store, holder = _store(name), f"forgetting by hand, process {os.getpid()}"
+    store.take_turn(name, holder, "", seconds=turns.GAP)
+    try:
+        found = forgetting.forget(pipeline, lake, store, key, dry_run=arguments.dry_run)
+    finally:
+        store.leave_turn(name, holder)
+    words = forgetting.lines(found, pipeline, key, dry_run=arguments.dry_run)
+    _show(arguments, {"pipeline": name, "key": key, "dry_run": arguments.dry_run, **asdict(found)}, "\n".join(words))
+    return 0
+
+
 def _report(arguments: argparse.Namespace) -> int:
     pipelines.named(arguments.pipeline)
     lake = Lake(arguments.pipeline)
@@ -227,6 +240,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     upkeep.add_argument("--ds", default=None, metavar="NIGHT", help="count back from this night; without it, from the last one")
     upkeep.add_argument("--dry-run", action="store_true", help="only say what would go")
+    erase = command("forget", _forget, "Erase a person from the lake, the store and the reports; says what it cannot reach.")
+    erase.add_argument("key", metavar="KEY")
+    erase.add_argument("--dry-run", action="store_true", help="only say where it is")
     command("report", _report, "Where the data report and the evaluation are.").add_argument("--ds", default=None, metavar="NIGHT")
 
     return parser

@@ -169,7 +169,7 @@ def test_every_make_target_is_documented():
 
 
 def test_every_command_of_nightfold_is_documented():
-    commands = ("validate", "lookup", "versions", "rollback", "release", "unlock", "maintain", "report")
+    commands = ("validate", "lookup", "versions", "rollback", "release", "unlock", "maintain", "forget", "report")
     missing = [command for command in commands if not re.search(rf"\bnightfold {command}\b", documentation())]
     assert missing == [], "say in README.md or docs/ what these do"
 

@@ -85,6 +85,13 @@ class Store(ABC):
         """Add a remark to a version's manifest, once; False when it is there already, or the version is not kept."""
 
     @abstractmethod
+    def forget(self, pipeline: str, version: str, key: str) -> bool:
+        """Delete one key's record, and count one less in the version's manifest; False when it was not there.
+
+        Its checksum is of the lists as they were published, and no longer that of what is kept: a remark says so, without the key.
+        """
+
+    @abstractmethod
     def announce(self, pipeline: str, version: str, attempt: str) -> None:
         """This attempt is about to write: what it writes is no orphan for a while."""
 

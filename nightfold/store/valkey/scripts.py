@@ -147,3 +147,13 @@ if since and time[1] * 1000 + math.floor(time[2] / 1000) - tonumber(since) < pat
 redis.call('HDEL', writing, version .. ':' .. attempt)
 return 1
 """
+
+FORGET = """
+local live, versions, record = unpack(KEYS)
+local version, before, after = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('HGET', versions, version) ~= before then return -1 end
+if redis.call('DEL', record) == 0 then return 0 end
+redis.call('HSET', versions, version, after)
+if redis.call('GET', live) == before then redis.call('SET', live, after) end
+return 1
+"""

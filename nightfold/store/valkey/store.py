@@ -15,6 +15,7 @@ from nightfold.store.valkey import names, scripts
 
 import redis
 
+FORGOTTEN = "lists of persons were erased since: the checksum is that of before"
 _TIMEOUT = 30.0  # seconds; a batch of 500 records takes about 2 ms
 
 
@@ -70,6 +71,22 @@ class ValkeyStore(Store):
             with self._errors():
                 if self.client.eval(scripts.AMEND, len(keys), *keys, version, before, after):
                     return True
+
+    def forget(self, pipeline: str, version: str, key: str) -> bool:
+        live, versions = (names.control(pipeline, name) for name in ("live", "versions"))
+        while True:  # until nobody has amended it meanwhile
+            with self._errors():
+                before = self.client.hget(versions, version)
+            if before is None:
+                return False
+            manifest = VersionManifest.model_validate_json(before)
+            remarks = [*manifest.remarks, *([FORGOTTEN] if FORGOTTEN not in manifest.remarks else [])]
+            after = manifest.model_copy(update={"keys": manifest.keys - 1, "remarks": remarks}).model_dump_json()
+            keys = [live, versions, names.record(pipeline, version, manifest.attempt, key)]
+            with self._errors():
+                done = self.client.eval(scripts.FORGET, len(keys), *keys, version, before, after)
+            if done >= 0:
+                return bool(done)
 
     def announce(self, pipeline: str, version: str, attempt: str) -> None:
         with self._errors():

@@ -1,0 +1,218 @@
+"""Erase a person from the lake, the store and the reports.
+
+Rows are taken out of the files where they lie, in every attempt, also those that never counted. Fingerprints stay, so that
+nothing is computed anew for it; counts follow. Each file is replaced whole; killed in the middle, it is run again and ends the same. What it cannot
+reach, it says: trained models know their users, and what lies outside would bring the rows back.
+"""
+
+import json
+import posixpath
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from nightfold.lake import Lake, Manifest
+from nightfold.maintenance import datasets
+from nightfold.pipeline import Pipeline
+from nightfold.reports import eda
+from nightfold.reports.evaluation import render_evaluation
+from nightfold.store import Store
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyarrow import fs as pafs
+
+FORGOTTEN = "(forgotten)"  # what stands in a report's figures where the key stood
+MALFORMED = "_malformed"
+LAYERS = ("raw", "clean", "rejected")
+RENDER: dict[str, Callable[[dict[str, Any]], str]] = {"evaluation": render_evaluation, "profile": eda.render}
+
+
+@dataclass
+class Found:
+    """Where a person was: files with rows of hers, and how many; reports; versions of the store."""
+
+    rows: dict[str, int] = field(default_factory=dict)
+    reports: list[str] = field(default_factory=list)
+    versions: list[str] = field(default_factory=list)
+    models: list[str] = field(default_factory=list)
+    """Saved models whose own index of users holds the key: not reached."""
+
+
+def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: bool = False) -> Found:
+    """Erase `key`, a user id of the pipeline's interactions; with `dry_run` only say where it is.
+
+    Columns that hold it: the interactions' user column, in every source that has one of that name.
+    """
+    found = Found()
+    name = pipeline.recommend.interactions.user
+    for path in _files(lake, ".parquet"):
+        dataset = _dataset(path)
+        if dataset == "model":
+            if path.split("/")[-2] == "users" and _count(lake, path, _equal("id", key)):
+                found.models.append(path)
+            continue
+        mask = _mask(lake, path, dataset, column=name, key=key)
+        if mask is not None and (gone := _take_out(lake, path, mask, dry_run=dry_run)):
+            found.rows[path] = gone
+    if found.rows and not dry_run:
+        _count_anew(lake)
+    for path in _files(lake, ".json"):
+        if _dataset(path) in RENDER and "/attempts/" in path and _redact(lake, path, key, dry_run=dry_run):
+            found.reports.append(path)
+    for version in store.versions(pipeline.pipeline):
+        there = _has(store, version.manifest, key) if dry_run else store.forget(pipeline.pipeline, version.manifest.version, key)
+        if there:
+            found.versions.append(version.manifest.version)
+    return found
+
+
+def lines(found: Found, pipeline: Pipeline, key: str, *, dry_run: bool) -> list[str]:
+    """For people: what was done, and what is not reached."""
+    by_dataset: dict[str, int] = {}
+    for path, rows in found.rows.items():
+        by_dataset[_dataset(path)] = by_dataset.get(_dataset(path), 0) + rows
+    verb = "would go" if dry_run else "erased"
+    said = [f"{dataset:<24} {rows:>8,} rows {verb}" for dataset, rows in sorted(by_dataset.items())]
+    said += [f"{len(found.reports)} reports {verb}", f"{len(found.versions)} versions in the store: the list {verb}"]
+    said += [
+        f"not reached: {len(found.models)} trained models, whose index of users holds it: they go with the next nights (retention)"
+    ]
+    landed = ", ".join(
+        sorted(name for name, source in pipeline.sources.items() if pipeline.recommend.interactions.user in source.columns)
+    )
+    said += [
+        f"not reached: the landing place and the databases ({landed}), MLflow's artifacts, back-ups: erase {key!r} there, too, or a"
+    ]
+    return [*said[:-1], said[-1] + " delivery that is taken again brings it back"]
+
+
+def _files(lake: Lake, ending: str) -> Iterator[str]:
+    """Every file of that kind, below the lake's root."""
+    root = lake.local_path("")
+    entries = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(lake.pipeline), recursive=True, allow_not_found=True))
+    for entry in sorted(entries, key=lambda e: e.path):  # features' interactions before its users, which say her number
+        if entry.is_file and entry.base_name.endswith(ending):
+            yield posixpath.relpath(entry.path, root)
+
+
+def _dataset(path: str) -> str:
+    """raw/sales, features, ... of a path below the lake's root."""
+    parts = path.split("/")
+    return "/".join(parts[1:3]) if parts[1] in LAYERS else parts[1]
+
+
+def _equal(column: str, value: object) -> pc.Expression:
+    return pc.field(column) == pa.scalar(value)
+
+
+def _mask(lake: Lake, path: str, dataset: str, *, column: str, key: str) -> pc.Expression | None:
+    """Which rows of a file are hers; None when it can hold none."""
+    part = path.split("/attempts/")[1].split("/")[1] if "/attempts/" in path else ""
+    if dataset.split("/")[0] in LAYERS:
+        names = pq.read_schema(lake.local_path(path), filesystem=lake.fs).names
+        mask = _equal(column, key) if column in names else None
+        if MALFORMED in names:
+            within = pc.match_substring(pc.field(MALFORMED), key)
+            mask = within if mask is None else mask | within
+        return mask
+    if dataset == "scores" and part == "lists":
+        return _equal("key", key)
+    if dataset == "features" and part == "users":
+        return _equal("id", key)
+    if dataset == "features" and part == "interactions":
+        index = _index(lake, path.split("/interactions/")[0], key)
+        return None if index is None else _equal("user", index)
+    return None
+
+
+def _index(lake: Lake, attempt: str, key: str) -> int | None:
+    """The user's number in an attempt's features; its own row is taken out last, for files are walked in the order of names."""
+    entries = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(f"{attempt}/users"), allow_not_found=True))
+    for entry in entries:
+        if entry.base_name.endswith(".parquet"):
+            rows = pq.read_table(entry.path, filesystem=lake.fs, partitioning=None).filter(_equal("id", key))
+            if rows.num_rows:
+                return int(rows.column("user")[0].as_py())
+    return None
+
+
+def _count(lake: Lake, path: str, mask: pc.Expression) -> int:
+    return int(pq.read_table(lake.local_path(path), filesystem=lake.fs, partitioning=None).filter(mask).num_rows)
+
+
+def _take_out(lake: Lake, path: str, mask: pc.Expression, *, dry_run: bool) -> int:
+    """Replace a file by one without these rows; returns how many there were."""
+    target = lake.local_path(path)
+    table = pq.read_table(target, filesystem=lake.fs, partitioning=None)
+    hers = table.filter(mask).num_rows
+    if hers and not dry_run:
+        kept = table.filter(~pc.coalesce(mask, pa.scalar(False)))
+        temporary = f"{target}.{secrets.token_hex(4)}.tmp"
+        old = any(c.physical_type == "INT96" for c in pq.ParquetFile(target, filesystem=lake.fs).schema)  # as Spark wrote it
+        pq.write_table(kept, temporary, filesystem=lake.fs, use_deprecated_int96_timestamps=old)
+        crc = posixpath.join(posixpath.dirname(target), f".{posixpath.basename(target)}.crc")  # Hadoop's, of the old content
+        if lake.fs.get_file_info(crc).type != pafs.FileType.NotFound:
+            lake.fs.delete_file(crc)
+        lake.fs.move(temporary, target)
+    return int(hers)
+
+
+def _redact(lake: Lake, path: str, key: str, *, dry_run: bool) -> bool:
+    """Take a person out of a report's figures, and draw its page anew; False when she is not in it."""
+    figures = json.loads(lake.read_text(path))
+    if not isinstance(figures, dict) or not _holds(figures, key):
+        return False
+    if not dry_run:
+        if "examples" in figures:
+            figures["examples"] = [each for each in figures["examples"] if each["user"] != key]
+        figures = _without(figures, key)
+        lake.write_text(f"{posixpath.dirname(path)}/report.html", RENDER[_dataset(path)](figures))
+        lake.write_text(path, json.dumps(figures, ensure_ascii=False))
+    return True
+
+
+def _holds(value: Any, key: str) -> bool:
+    if isinstance(value, dict):
+        return any(_holds(each, key) for each in (*value, *value.values()))
+    return any(_holds(each, key) for each in value) if isinstance(value, list) else value == key
+
+
+def _without(value: Any, key: str) -> Any:
+    if isinstance(value, dict):
+        return {_without(name, key): _without(each, key) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_without(each, key) for each in value]
+    return FORGOTTEN if value == key else value
+
+
+def _count_anew(lake: Lake) -> None:
+    """Bring the rows that manifests and roll-ups name to what the files hold."""
+    rows: dict[str, int] = {}
+
+    def of(data: str) -> int:
+        if data not in rows:
+            entries = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(data), recursive=True, allow_not_found=True))
+            files = [entry.path for entry in entries if entry.base_name.endswith(".parquet")]
+            rows[data] = sum(pq.read_metadata(file, filesystem=lake.fs).num_rows for file in files)
+        return rows[data]
+
+    for dataset in datasets(lake):
+        layer = dataset.split("/")[0]
+        for names in lake.committed(dataset).values():
+            for name in names:
+                path = f"{lake.pipeline}/{dataset}/{name}"
+                before = Manifest.model_validate(json.loads(lake.read_text(path)))
+                facts = json.loads(json.dumps(before.facts))
+                for entry in [e for nights in facts.get("sources", {}).values() for e in nights.values() if e["data"]]:
+                    entry["rows"] = of(entry["data"])
+                count = of(before.data) if layer in LAYERS and "/" in dataset and before.data else before.rows
+                after = before.model_copy(update={"facts": facts, "rows": count})
+                if after != before:
+                    lake.write_text(path, after.model_dump_json(indent=1))
+
+
+def _has(store: Store, manifest: Any, key: str) -> bool:
+    return bool(store.count(manifest.pipeline, manifest.version, manifest.attempt, [key]))

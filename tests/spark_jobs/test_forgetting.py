@@ -1,0 +1,106 @@
+"""A person is erased: nothing of hers is found again in what the command says that it reaches, and the others are as they were."""
+
+import json
+
+import spark_jobs.clean as clean
+import spark_jobs.features as features
+import spark_jobs.ingest as ingest
+import spark_jobs.publish as publish
+from nightfold import cli, schemas
+from nightfold.lake import Lake
+from nightfold.spark import tables
+from nightfold.store import Store, store_at
+
+import pytest
+import redis
+from helpers import SHOP, job, land, run, tiny_shop
+
+DS = "2026-01-03"
+HER, HIM = "0 07*", "008"
+HEAD = "client,article,ticket,pieces,sold_at"
+
+
+@pytest.fixture
+def store(home, valkey_uri, monkeypatch) -> Store:
+    address = valkey_uri.removesuffix("/0") + "/4"
+    with redis.Redis.from_url(address) as client:
+        client.flushdb()
+    monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", address)
+    (home / "pipelines" / "shop.yaml").write_text(SHOP)
+    return store_at(address)
+
+
+@pytest.fixture
+def taken(utc, home, store):
+    """A night with her and him, up to the published lists, and an evaluation that shows her."""
+    lines = [
+        HEAD,
+        f"{HER},x,1,1,{DS} 10:00:00",
+        f"{HIM},x,2,1,{DS} 11:00:00",
+        f"{HER},y,3,-1,{DS} 12:00:00",
+        f"{HER},z,1,1,{DS} 10:00:00,9,9",
+    ]
+    land(home, f"shop/sales/{DS}.csv", lines)
+    for stage in (ingest, clean, features):
+        run(stage, tiny_shop(), DS)
+    made = job("score", tiny_shop(), DS)
+    items = [("x", 1.0, "w")]
+    for part, rows in (("lists", [(HER, items), (HIM, items)]), ("fallback", [("", items)])):
+        tables.write(utc.createDataFrame(rows, tables.struct(schemas.SCORES)), schemas.SCORES, f"{made.uri}/{part}")
+    shown = {"pipeline": "shop", "night": DS, "examples": [{"user": who, "history": [], "list": []} for who in (HER, HIM)]}
+    judged = job("evaluate", tiny_shop(), DS)
+    judged.lake.write_text(f"{judged.place}/evaluation.json", json.dumps(shown))
+    judged.lake.write_text(f"{judged.place}/report.html", f"<p>{HER}</p>")
+    made.lake.commit(
+        made.manifest("scores", DS, fingerprint="s", data=made.place),
+        made.manifest("model", DS, fingerprint="m"),
+        judged.manifest("evaluation", DS, fingerprint="e", facts={"metrics": {}, "report": f"{judged.place}/report.html"}),
+    )
+    run(publish, tiny_shop(), DS)
+    version = Lake("shop").get("version", DS).facts["version"]
+    store.promote("shop", version, store.begin("shop"), 3)
+    return home
+
+
+def rows_of(spark, home, below: str) -> list[list[str]]:
+    """Every row of every Parquet file below a part of the lake, as text."""
+    files = [str(path) for path in (home / "lake" / "shop" / below).rglob("*.parquet")]
+    return [[str(value) for value in row] for file in files for row in spark.read.parquet(f"file://{file}").collect()]
+
+
+def test_a_forgotten_person_is_found_nowhere_that_is_reached_and_the_others_are_as_they_were(spark, taken, store, capsys):
+    parts = ("raw", "clean", "rejected", "features/attempts", "scores")
+    before = {part: rows_of(spark, taken, part) for part in parts}
+    assert all(any(HER in " ".join(row) for row in before[part]) for part in parts), "else it proves nothing"
+    assert cli.main(["forget", "shop", HER, "--dry-run"]) == 0
+    assert {part: rows_of(spark, taken, part) for part in parts} == before
+    capsys.readouterr()
+    assert cli.main(["forget", "shop", HER]) == 0
+    said = capsys.readouterr().out
+    assert "not reached: the landing place and the databases (sales)" in said
+    assert "1 versions in the store: the list erased" in said
+    spark.catalog.clearCache()
+    after = {part: rows_of(spark, taken, part) for part in parts}
+    assert [row for part in parts for row in after[part] if HER in " ".join(row)] == []
+    for part in ("raw", "clean", "scores"):
+        assert [row for row in after[part] if HIM in row] == [row for row in before[part] if HIM in row]
+    texts = [path for kind in ("*.json", "*.html") for path in (taken / "lake").rglob(kind) if HER in path.read_text()]
+    assert texts == []
+    assert cli.main(["lookup", "shop", "--all"]) == 0
+    assert [json.loads(line)["key"] for line in capsys.readouterr().out.splitlines()] == [HIM], "counted and complete"
+    assert store.live("shop").keys == 1
+
+
+def test_what_was_taken_counts_as_before_and_a_second_time_there_is_nothing(spark, taken, store, capsys):
+    assert cli.main(["forget", "shop", HER]) == 0
+    assert Lake("shop").get("raw/sales", DS).rows == 1
+    assert Lake("shop").get("ingest", DS).facts["sources"]["sales"][DS]["rows"] == 1
+    assert "reused" in run(ingest, tiny_shop(), DS)
+    assert "reused" in run(clean, tiny_shop(), DS)
+    capsys.readouterr()
+    assert cli.main(["forget", "shop", HER, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out)
+    assert (again["rows"], again["reports"], again["versions"]) == ({}, [], [])
+    stricter = tiny_shop({"sources": {"sales": {"columns": {"pieces": {"max": 5}}}}})
+    run(clean, stricter, DS)
+    assert Lake("shop").get("clean/sales", DS).rows == 1, "cleaned anew from what is left"
