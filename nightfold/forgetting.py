@@ -1,8 +1,8 @@
 """Erase a person from the lake, the store and the reports.
 
 Rows are taken out of the files where they lie, in every attempt, also those that never counted. Fingerprints stay, so that
-nothing is computed anew for it; counts follow. Each file is replaced whole; killed in the middle, it is run again and ends the same. What it cannot
-reach, it says: trained models know their users, and what lies outside would bring the rows back.
+nothing is computed anew for it; counts follow. Each file is replaced whole; killed in the middle, it is run again and ends the
+same. What it cannot reach, it says: trained models know their users, and what lies outside would bring the rows back.
 """
 
 import json
