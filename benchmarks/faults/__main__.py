@@ -1,7 +1,8 @@
-"""The fault table: `make bench-faults`, or `python -m benchmarks.faults [--only NAME ...] [--list] [--json FILE] [--markdown FILE]`.
+"""The fault table: `make bench-faults`, or `python -m benchmarks.faults [--only NAME ... [--keep]] [--list] [--json FILE] [--markdown FILE]`.
 
-Starts a platform of its own on free ports, takes two nights, breaks one thing after the other, and writes what happened. Exit
-code 1 when a cell is red.
+Starts a platform of its own on free ports, takes two nights, breaks one thing after the other, and writes what happened, after
+each row. `--only` prints its rows; with `--keep` they take the place of the same rows in the table. Exit code 1 when a cell is
+red.
 """
 
 import argparse
@@ -35,7 +36,8 @@ Say = Callable[[str], None]
 
 def try_out(stand: Stand, chosen: Fault, *, say: Say) -> table.Row:
     """One row. A fault that cannot be brought to its end is red, and the next one starts from a healthy platform all the same."""
-    row = table.Row(name=chosen.name, fault=chosen.title, not_run=chosen.why_not(stand))
+    today = datetime.now(UTC).strftime("%Y-%m-%d")
+    row = table.Row(name=chosen.name, fault=chosen.title, not_run=chosen.why_not(stand), date=today)
     if row.not_run:
         say(f"{chosen.name:<22} not run here: {row.not_run}")
         return row
@@ -49,9 +51,10 @@ def try_out(stand: Stand, chosen: Fault, *, say: Say) -> table.Row:
         traceback.print_exc()
     finally:
         scene.close()
+        row.minutes = (time.monotonic() - began) / 60
     why = "; ".join(f"{cell}: {', '.join(words)}" for cell, words in row.wrong.items())
     recovered = "" if row.seconds is None else f", {row.seconds:.0f} s to recover"
-    say(f"{chosen.name:<22} {'RED' if row.red else 'good'} after {time.monotonic() - began:.0f} s{recovered}  {why}".rstrip())
+    say(f"{chosen.name:<22} {'RED' if row.red else 'good'} after {row.minutes * 60:.0f} s{recovered}  {why}".rstrip())
     return row
 
 
@@ -64,6 +67,7 @@ def about() -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description="What breaks, and what happens then.")
     parser.add_argument("--only", nargs="+", metavar="NAME", choices=FAULTS, help="only these rows")
+    parser.add_argument("--keep", action="store_true", help="with --only: the other rows stay as the table has them")
     parser.add_argument("--list", action="store_true", help="the names of all rows")
     parser.add_argument("--markdown", type=Path, help=f"where the table goes (default: {PAGE.name}; with --only it is printed)")
     parser.add_argument("--json", type=Path, help=f"where the figures go (default: {FIGURES.name}; with --only nowhere)")
@@ -71,21 +75,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list:
         print("\n".join(f"{name:<22} {found.title}" for name, found in FAULTS.items()))
         return 0
-    began = time.monotonic()
+    lasting = not args.only or args.keep
+    page, figures = args.markdown or (PAGE if lasting else None), args.json or (FIGURES if lasting else None)
+    command = "make bench-faults" if lasting else f"python -m benchmarks.faults --only {' '.join(args.only)}"
+    found = _rows_of(FIGURES) if args.only and args.keep else {}
+    tried = []
     with (
         tempfile.TemporaryDirectory(prefix="nightfold-faults-") as name,  # as root, PostgreSQL's user must be able to get in
         standing(Path(name), say=_say) as stand,
     ):
-        rows = [try_out(stand, FAULTS[chosen], say=_say) for chosen in args.only or FAULTS]
-    minutes = (time.monotonic() - began) / 60
-    when = datetime.now(UTC).strftime("%Y-%m-%d")
-    command = f"python -m benchmarks.faults --only {' '.join(args.only)}" if args.only else "make bench-faults"
-    page = table.markdown(rows, when=when, machine=about(), command=command, minutes=minutes)
-    _write(args.markdown or (None if args.only else PAGE), page)
-    figures = {"date": when, "machine": about(), "command": command, "rows": [table.as_json(row) for row in rows]}
-    _write(args.json or (None if args.only else FIGURES), json.dumps(figures, indent=1, ensure_ascii=False) + "\n")
-    print("\n" + page)
-    return 1 if any(row.red for row in rows) else 0
+        for chosen in args.only or FAULTS:
+            row = try_out(stand, FAULTS[chosen], say=_say)
+            tried.append(row)
+            found[chosen] = row
+            rows = [found[name] for name in FAULTS if name in found]
+            text = table.markdown(rows, machine=about(), command=command)
+            _write(page, text)
+            values = {"machine": about(), "command": command, "rows": [table.as_json(row) for row in rows]}
+            _write(figures, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    print("\n" + text)
+    return 1 if any(row.red for row in tried) else 0
+
+
+def _rows_of(figures: Path) -> dict[str, table.Row]:
+    rows = json.loads(figures.read_text(encoding="utf-8"))["rows"] if figures.exists() else []
+    return {row["name"]: table.from_json(row) for row in rows}
 
 
 def _write(path: Path | None, text: str) -> None:

@@ -29,8 +29,8 @@ NEEDS = {
 
 
 def downstream(stage: str) -> list[str]:
-    """The stage and all that read what it makes, in the order of the flow."""
-    found = {stage}
+    """The stage, all that read what it makes, and the lists' way to the readers, in the order of the flow."""
+    found = {stage, "publish"}
     for name in STAGES:
         if found & set(NEEDS.get(name, ())):
             found.add(name)

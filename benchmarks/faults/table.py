@@ -36,6 +36,9 @@ class Row:
     wrong: dict[str, list[str]] = field(default_factory=dict)
     not_run: str = ""
     """Why it could not be tried on this machine."""
+    date: str = ""
+    minutes: float = 0.0
+    """That the row took, putting back and waiting included."""
 
     @property
     def red(self) -> bool:
@@ -49,6 +52,11 @@ class Row:
 def as_json(row: Row) -> dict[str, Any]:
     """Plain values."""
     return {**asdict(row), "red": row.red}
+
+
+def from_json(values: dict[str, Any]) -> Row:
+    """The inverse of as_json."""
+    return Row(**{name: value for name, value in values.items() if name != "red"})
 
 
 def cells(row: Row) -> dict[str, str]:
@@ -79,8 +87,10 @@ def _marked(text: str, why: list[str]) -> str:
     return f"**RED** ({'; '.join(why)}) {text}".strip() if why else text
 
 
-def markdown(rows: Sequence[Row], *, when: str, machine: str, command: str, minutes: float) -> str:
+def markdown(rows: Sequence[Row], *, machine: str, command: str) -> str:
     """The whole page."""
+    when = " and ".join(sorted({row.date for row in rows}))
+    minutes = sum(row.minutes for row in rows)
     red = [row.name for row in rows if row.red]
     left_out = [row.name for row in rows if row.not_run]
     verdict = f"{len(red)} of {len(rows)} faults have a red cell: {', '.join(red)}." if red else "No red cell."
