@@ -9,7 +9,7 @@ from nightfold_operators import MaintainOperator
 
 with DAG(
     dag_id="nightfold_maintenance",
-    description="Removes dead attempts, and old nights of what can be computed anew.",
+    description="Removes dead attempts, old nights of what can be computed anew, old rows, MLflow's old runs.",
     doc_md="What goes is said in each pipeline file under `retention`. By hand: `nightfold maintain PIPELINE --dry-run`.",
     schedule="0 13 * * *",  # when no night is taken
     start_date=pendulum.datetime(2017, 1, 1, tz="UTC"),

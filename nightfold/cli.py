@@ -236,7 +236,7 @@ def _parser() -> argparse.ArgumentParser:
     command("release", _release, "Let promotions go on after a rollback.")
     command("unlock", _unlock, "Let the next run have its turn, when the one that has it is known to be dead.")
     upkeep = command(
-        "maintain", _maintain, "Remove what retention lets go: dead attempts, old nights of what can be computed anew."
+        "maintain", _maintain, "Remove what retention lets go: dead attempts, old nights, rows and runs."
     )
     upkeep.add_argument("--ds", default=None, metavar="NIGHT", help="count back from this night; without it, from the last one")
     upkeep.add_argument("--dry-run", action="store_true", help="only say what would go")

@@ -52,7 +52,7 @@ def plan(lake: Lake, pipeline: Pipeline, ds: str, name: str) -> Plan:
     if not source.nightly:
         return _snapshot(lake, ds, name, source)
     if isinstance(source, FileSource):
-        return _files(lake, ds, name, source)
+        return _files(lake, pipeline, ds, name, source)
     return _table(lake, pipeline, ds, name, source)
 
 
@@ -105,9 +105,10 @@ def _snapshot(lake: Lake, ds: str, name: str, source: FileSource | TableSource) 
     return Plan(kept={}, files={ds: landing.hashed(files, [])}, nights=[])
 
 
-def _files(lake: Lake, ds: str, name: str, source: FileSource) -> Plan:
-    landed = landing.nightly(source, until=ds)
-    before = lake.find_all(f"raw/{name}", [night for night in lake.nights(f"raw/{name}") if night <= ds])
+def _files(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: FileSource) -> Plan:
+    since = pipeline.history(ds)
+    landed = landing.nightly(source, since=since, until=ds)
+    before = lake.find_all(f"raw/{name}", [night for night in lake.nights(f"raw/{name}") if since <= night <= ds])
     if ds not in landed and ds not in before and date.fromisoformat(ds) not in source.closed:
         raise BadInput(
             f"{landing.place(source, ds)}: no delivery for night {ds}: have it landed, or declare the day under sources.{name}.closed"
@@ -144,7 +145,7 @@ def _files(lake: Lake, ds: str, name: str, source: FileSource) -> Plan:
 
 
 def _table(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: TableSource) -> Plan:
-    first, last = pipeline.schedule.start, date.fromisoformat(ds)
+    first, last = max(pipeline.schedule.start, date.fromisoformat(pipeline.history(ds))), date.fromisoformat(ds)
     days = [str(first + timedelta(days=i)) for i in range((last - first).days + 1)]
     nights = [day for day in days if date.fromisoformat(day) not in source.closed]
     before = lake.find_all(f"raw/{name}", nights)

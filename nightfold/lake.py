@@ -84,6 +84,10 @@ class Lake:
         """The path by which `self.fs` knows it."""
         return posixpath.join(self.root, data)
 
+    def exists(self, path: str) -> bool:
+        """Whether a file or folder below the lake's root is there."""
+        return bool(self.fs.get_file_info(self.local_path(path)).type != pafs.FileType.NotFound)
+
     def begin(self, dataset: str, night: str) -> str:
         """Announce an attempt at a night of a dataset; returns its name, which sorts after all that were announced before.
 

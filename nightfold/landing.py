@@ -49,15 +49,15 @@ def night_pattern(source: FileSource) -> str:
     return "/" + re.escape(before.rpartition("/")[2]) + _DAY + re.escape(after) + "(?:/[^/]+)?$"
 
 
-def nightly(source: FileSource, *, until: str) -> dict[str, list[LandedFile]]:
-    """The files of every night up to and including `until`, by night; a path may name a file or a folder of files."""
+def nightly(source: FileSource, *, until: str, since: str = "") -> dict[str, list[LandedFile]]:
+    """The files of every night from `since` to `until`, both included, by night; a path may name a file or a folder of files."""
     before, after = location(source).split("{ds}")
     base, _, prefix = before.rpartition("/")
     suffix, _, rest = after.partition("/")
     fs, root = filesystem(base)
     name = re.compile(re.escape(prefix) + _DAY + re.escape(suffix))
     entries = fs.get_file_info(pafs.FileSelector(root, allow_not_found=True))
-    nights = {m[1]: e.base_name for e in entries if (m := name.fullmatch(e.base_name)) and m[1] <= until}
+    nights = {m[1]: e.base_name for e in entries if (m := name.fullmatch(e.base_name)) and since <= m[1] <= until}
     if not rest and not any(e.type == pafs.FileType.Directory and e.base_name in nights.values() for e in entries):
         by_name = {e.base_name: e for e in entries}
         return {night: [_landed(by_name[file], base, root)] for night, file in sorted(nights.items())}

@@ -1,15 +1,18 @@
-"""What of the lake may go: attempts that never counted, or no longer do, and old nights of what can be computed anew.
+"""What may go: attempts that never counted, or no longer do, old nights of what can be computed anew, old rows, MLflow's old runs.
 
-Nothing is removed that a kept manifest leads to, whatever its name: roll-ups name data of other nights. A version that the store keeps
-keeps its whole night; the last night of every dataset stays; and the last attempt's folder stays, for the next number is taken from it.
+No attempt is removed that a kept manifest leads to, whatever its name: roll-ups name data of other nights. A version that the store
+keeps keeps its whole night; the last night of every dataset stays; and the last attempt's folder stays, for the next number is taken
+from it. Raw rows go by their age alone: what is clean stays clean without them.
 """
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from nightfold import tracking
 from nightfold.errors import NotCommitted
 from nightfold.lake import STARTED, Lake, Manifest
 from nightfold.pipeline import Pipeline
@@ -19,16 +22,17 @@ from nightfold.store import Store
 
 from pyarrow import fs as pafs
 
-DERIVED = tuple(stage.dataset for stage in FLOW if stage.spark and stage.name not in ("ingest", "clean"))
-"""What can be computed anew from clean rows."""
+ANEW = tuple(stage.dataset for stage in FLOW if stage.spark)
+"""What can be computed anew from raw and clean rows; of `ingest` and `clean`, what their nights consisted of."""
+RUN = "mlflow:"
 
 
 @dataclass(frozen=True)
 class Doomed:
-    """One thing to remove: a manifest, or the folder of an attempt."""
+    """One thing to remove: a manifest, the folder of an attempt, that of one night's rows in it, or a run of MLflow."""
 
     path: str
-    """Below the lake's root."""
+    """Below the lake's root; of a run, mlflow:ID."""
     why: str
     size: int
     """Bytes."""
@@ -39,10 +43,21 @@ def doomed(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str, now: dateti
 
     :param now: what an attempt's age is counted to: one that may still be at work stays
     """
-    wanted = {version.manifest.night for version in store.versions(pipeline.pipeline)}
-    manifests, alive = _manifests(lake, pipeline, ds=ds, wanted=wanted)
+    going, counting = _manifests(lake, pipeline, ds=ds, wanted=_wanted(store, pipeline))
+    rows, without = _rows(lake, pipeline, counting, ds=ds)
+    stay = [manifest for manifest in counting if (manifest.dataset, manifest.night) not in without]
+    alive = {folder for manifest in stay for folder in _leads_to(manifest)}
     since = now - timedelta(days=pipeline.retention.attempts_days)
-    return [*manifests, *_folders(lake, alive, since=since)]
+    return [*going, *rows, *_folders(lake, alive, since=since)]
+
+
+def old_runs(pipeline: Pipeline, store: Store, *, ds: str) -> list[Doomed]:
+    """Runs of MLflow that retention lets go on the night `ds`."""
+    days = pipeline.retention.nights_days
+    if days is None:
+        return []
+    runs = tracking.old_runs(pipeline.pipeline, before=_before(ds, days), kept=_wanted(store, pipeline) | {ds})
+    return [Doomed(f"{RUN}{run}", f"night {night} is older than {days} nights", 0) for run, night in runs.items()]
 
 
 def last_night(lake: Lake) -> str:
@@ -54,8 +69,8 @@ def last_night(lake: Lake) -> str:
 
 
 def maintain(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str, now: datetime, dry_run: bool = False) -> list[Doomed]:
-    """Remove what retention lets go, in the lake and in the store; returns what went from the lake, or would go."""
-    going = doomed(lake, pipeline, store, ds=ds, now=now)
+    """Remove what retention lets go, in the lake, in MLflow and in the store; returns what went, or would go."""
+    going = [*doomed(lake, pipeline, store, ds=ds, now=now), *old_runs(pipeline, store, ds=ds)]
     if not dry_run:
         for one in going:
             remove(lake, one)
@@ -71,13 +86,15 @@ def summary(pipeline: str, going: list[Doomed], *, dry_run: bool = False) -> str
 
 def remove(lake: Lake, what: Doomed) -> None:
     """Remove one thing; one that is gone already is no error."""
-    path = lake.local_path(what.path)
-    if what.path.endswith(".json"):
-        if lake.fs.get_file_info(path).type != pafs.FileType.NotFound:
-            lake.fs.delete_file(path)
+    if what.path.startswith(RUN):
+        tracking.remove_run(what.path.removeprefix(RUN))
         return
-    lake.fs.delete_dir_contents(path, missing_dir_ok=True)
-    lake.fs.delete_dir(path)
+    path = lake.local_path(what.path)
+    with suppress(FileNotFoundError):
+        if what.path.endswith(".json"):
+            lake.fs.delete_file(path)
+        else:
+            lake.fs.delete_dir(path)
 
 
 def datasets(lake: Lake) -> list[str]:
@@ -94,25 +111,67 @@ def datasets(lake: Lake) -> list[str]:
     return sorted(found)
 
 
-def _manifests(lake: Lake, pipeline: Pipeline, *, ds: str, wanted: set[str]) -> tuple[list[Doomed], set[str]]:
-    """Manifests to remove, and the attempts' folders that the others lead to."""
+def _wanted(store: Store, pipeline: Pipeline) -> set[str]:
+    """Nights whose versions the store keeps: what is live, and what it can be rolled back to."""
+    return {version.manifest.night for version in store.versions(pipeline.pipeline)}
+
+
+def _before(ds: str, days: int) -> str:
+    return str(date.fromisoformat(ds) - timedelta(days=days))
+
+
+def _manifests(lake: Lake, pipeline: Pipeline, *, ds: str, wanted: set[str]) -> tuple[list[Doomed], list[Manifest]]:
+    """Manifests to remove, and those that count and stay."""
     days = pipeline.retention.nights_days
-    oldest = str(date.fromisoformat(ds) - timedelta(days=days)) if days is not None else ""
+    oldest = _before(ds, days) if days is not None else ""
     going: list[Doomed] = []
-    alive: set[str] = set()
+    counting: list[Manifest] = []
     for dataset in datasets(lake):
         committed = lake.committed(dataset)
         counts = lake.find_all(dataset, committed)
         for night, names in committed.items():
-            old = dataset in DERIVED and night < oldest and night not in wanted and night != max(committed)
+            old = dataset in ANEW and night < oldest and night not in wanted and night != max(committed)
             for name in names:
-                path = f"{lake.pipeline}/{dataset}/{name}"
                 if old or name != names[-1]:
                     why = f"older than {days} nights" if old else "a later attempt counts"
-                    going.append(Doomed(path, why, lake.fs.get_file_info(lake.local_path(path)).size or 0))
+                    going.append(_manifest(lake, f"{lake.pipeline}/{dataset}/{name}", why))
             if not old:
-                alive |= set(_leads_to(counts[night]))
-    return going, alive
+                counting.append(counts[night])
+    return going, counting
+
+
+def _rows(lake: Lake, pipeline: Pipeline, counting: list[Manifest], *, ds: str) -> tuple[list[Doomed], set[tuple[str, str]]]:
+    """Rows to remove, and datasets and nights whose manifests go with them, for no kept night consists of them."""
+    keep, history = pipeline.retention, pipeline.history(ds)
+    days = keep.raw_days or keep.clean_days
+    if days is None:
+        return [], set()
+    young = {"raw": _before(ds, days - 1), "rejected": _before(ds, days - 1), "clean": history}
+    named = {name for manifest in counting for name in _consists_of(manifest)}
+    going: list[Doomed] = []
+    without: set[tuple[str, str]] = set()
+    for manifest in counting:
+        layer, _, source = manifest.dataset.partition("/")
+        if not source or manifest.night >= young[layer]:
+            continue
+        whole = manifest.night < history and (manifest.dataset, manifest.night) not in named
+        if layer == "clean" and not whole:
+            continue
+        why = f"rows older than {keep.clean_days if whole else days} days"
+        if whole:
+            path = f"{lake.pipeline}/{manifest.dataset}/{manifest.night}.{manifest.attempt}.json"
+            going.append(_manifest(lake, path, why))
+            without.add((manifest.dataset, manifest.night))
+        if manifest.data and lake.exists(manifest.data):
+            going.append(Doomed(manifest.data, why, _size(lake, manifest.data)))
+    return going, without
+
+
+def _consists_of(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """Datasets and nights that a roll-up names; what was refused goes with what came in."""
+    layers = {"ingest": ("raw", "rejected"), "clean": ("clean",)}.get(manifest.dataset, ())
+    for source, nights in manifest.facts.get("sources", {}).items():
+        yield from ((f"{layer}/{source}", night) for layer in layers for night in nights)
 
 
 def _leads_to(manifest: Manifest) -> Iterator[str]:
@@ -130,6 +189,10 @@ def _folders(lake: Lake, alive: set[str], *, since: datetime) -> Iterator[Doomed
             path = f"{lake.pipeline}/{dataset}/attempts/{attempt}"
             if path not in alive and _began(lake, path) < since:
                 yield Doomed(path, "no manifest leads to it", _size(lake, path))
+
+
+def _manifest(lake: Lake, path: str, why: str) -> Doomed:
+    return Doomed(path, why, lake.fs.get_file_info(lake.local_path(path)).size or 0)
 
 
 def _began(lake: Lake, path: str) -> datetime:

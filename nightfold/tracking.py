@@ -1,11 +1,18 @@
 """MLflow: one run per training, with all that a person wants to compare."""
 
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nightfold import fingerprint, settings
 from nightfold.errors import BadPipeline, NightfoldError
 from nightfold.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+PAGE = 1000  # runs that are asked for at once
 
 
 class TrackingFailed(NightfoldError):
@@ -19,18 +26,8 @@ def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], 
 
     Raises BadPipeline when MLFLOW_TRACKING_URI is not set, TrackingFailed when the server refuses.
     """
-    import os  # MLflow reads its login from the environment only
-
     from mlflow.entities import Metric, Param, RunTag
-    from mlflow.exceptions import MlflowException
-    from mlflow.tracking import MlflowClient
 
-    uri = settings.setting("MLFLOW_TRACKING_URI")
-    if uri is None:
-        raise BadPipeline("MLFLOW_TRACKING_URI is not set: run `make up` on a laptop; elsewhere set it to your MLflow server")
-    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
-        if (value := settings.setting(name)) is not None:
-            os.environ[name] = value
     now = int(datetime.now(UTC).timestamp() * 1000)
     best = next(point for point in grid if point["best"])
     metrics = [Metric(_name(f"validation {metric} mean"), best["mean"], now, 0)]
@@ -51,8 +48,7 @@ def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], 
         "code": fingerprint.code(),
         "mlflow.runName": f"night {night}",
     }
-    client = MlflowClient(tracking_uri=uri)
-    try:
+    with _mlflow() as client:
         experiment = client.get_experiment_by_name(pipeline.pipeline)
         experiment_id = experiment.experiment_id if experiment else client.create_experiment(pipeline.pipeline)
         run = client.create_run(experiment_id)
@@ -64,12 +60,50 @@ def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], 
         )
         client.log_dict(run.info.run_id, {"grid": grid}, "grid.json")
         client.set_terminated(run.info.run_id)
+    return run.info.run_id
+
+
+def old_runs(pipeline: str, *, before: str, kept: Collection[str]) -> dict[str, str]:
+    """Run id → night of the pipeline's runs of nights before `before` that are not in `kept`. Raises as log_training."""
+    found: dict[str, str] = {}
+    with _mlflow() as client:
+        experiment = client.get_experiment_by_name(pipeline)
+        token = None
+        while experiment is not None:
+            runs = client.search_runs([experiment.experiment_id], max_results=PAGE, page_token=token)
+            nights = {run.info.run_id: run.data.tags.get("night", before) for run in runs}
+            found |= {run: night for run, night in nights.items() if night < before and night not in kept}
+            if not (token := runs.token):
+                break
+    return found
+
+
+def remove_run(run_id: str) -> None:
+    """MLflow no longer shows it; `mlflow gc` frees its space. Raises as log_training."""
+    with _mlflow() as client:
+        client.delete_run(run_id)
+
+
+@contextmanager
+def _mlflow() -> Iterator["MlflowClient"]:
+    import os  # MLflow reads its login from the environment only
+
+    from mlflow.exceptions import MlflowException
+    from mlflow.tracking import MlflowClient
+
+    uri = settings.setting("MLFLOW_TRACKING_URI")
+    if uri is None:
+        raise BadPipeline("MLFLOW_TRACKING_URI is not set: run `make up` on a laptop; elsewhere set it to your MLflow server")
+    for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
+        if (value := settings.setting(name)) is not None:
+            os.environ[name] = value
+    try:
+        yield MlflowClient(tracking_uri=uri)
     except MlflowException as error:
         words = " ".join(str(error).split())
         raise TrackingFailed(
             f"MLflow at {settings.without_password(uri)}: {words}: is it up, and MLFLOW_TRACKING_USERNAME right?"
         ) from error
-    return run.info.run_id
 
 
 def _name(text: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from nightfold import fingerprint, rollup, schemas
-from nightfold.errors import NightfoldError, TooManyRejects
+from nightfold.errors import BadInput, NightfoldError, TooManyRejects
 from nightfold.lake import Manifest
 from nightfold.pipeline import FileSource, TableSource
 from nightfold.rollup import Partitions
@@ -44,6 +44,8 @@ class Wanted:
     """Night → what the roll-up of `ingest` says of it."""
     prints: dict[str, str]
     """Night → fingerprint that its clean rows will have."""
+    left: int = 0
+    """Of those kept: nights whose raw rows retention has let go, so that they stay as older rules have cleaned them."""
 
 
 def plan(job: Job, name: str, ingested: Manifest) -> Wanted:
@@ -58,8 +60,16 @@ def plan(job: Job, name: str, ingested: Manifest) -> Wanted:
     prints = {night: fingerprint.digest(rules, entry["fingerprint"]) for night, entry in nights.items()}
     before = job.lake.find_all(f"clean/{name}", prints)
     kept = {night: m for night, m in before.items() if m.fingerprint == prints[night]}
+    gone = [night for night in prints if night not in kept and nights[night]["data"] and not job.lake.exists(nights[night]["data"])]
+    for night in gone:
+        if night not in before or before[night].facts.get("raw") != nights[night]["fingerprint"]:
+            raise BadInput(
+                f"{name}, night {night}: its raw rows are gone (retention.raw_days) and no clean rows were made from them: "
+                "have the delivery landed again"
+            )
+    kept |= {night: before[night] for night in gone}
     fresh = [night for night in prints if night not in kept]
-    return Wanted(kept=kept, entries={n: nights[n] for n in fresh}, prints={n: prints[n] for n in fresh})
+    return Wanted(kept=kept, entries={n: nights[n] for n in fresh}, prints={n: prints[n] for n in fresh}, left=len(gone))
 
 
 def looked_up(source: FileSource | TableSource) -> list[str]:
@@ -150,7 +160,7 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Wanted, done: Partiti
             fingerprint=wanted.prints[night],
             data=f"{place[layer]}/part={night}" if count else None,
             rows=count,
-            facts={"by_reason": found[night]},
+            facts={"by_reason": found[night], "raw": entries[night]["fingerprint"]},
         )
     job.lake.commit(*manifests["rejected"].values())
     job.lake.commit(*manifests["clean"].values())
@@ -177,8 +187,10 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     for by_reason in (of_night for of_source in found.values() for of_night in of_source.values()):
         for reason, rows in by_reason.items():
             total[reason if reason in (GOOD, cleaning.DUPLICATE) else "rejected"] += rows
+    left = sum(wanted.left for wanted in plans.values())
     return Outcome(
-        summary=f"{total[GOOD]:,} rows cleaned, {total['rejected']:,} rejected, {total[cleaning.DUPLICATE]:,} duplicates",
+        summary=f"{total[GOOD]:,} rows cleaned, {total['rejected']:,} rejected, {total[cleaning.DUPLICATE]:,} duplicates"
+        + (f"; nights that stay as older rules cleaned them: {left} (retention.raw_days: their raw rows are gone)" if left else ""),
         rows=sum(m.rows or 0 for nights in partitions.values() for m in nights.values()),
         facts=rollup.facts(partitions),
         fingerprint=rollup.fingerprint_of(partitions),

@@ -1,4 +1,4 @@
-"""The fault table: `make bench-faults`, or `python -m benchmarks.faults [--only NAME ... [--keep]] [--list] [--json FILE] [--markdown FILE]`.
+"""The fault table: `make bench-faults`, or `python -m benchmarks.faults [--only NAME ... [--keep]] [--list]`.
 
 Starts a platform of its own on free ports, takes two nights, breaks one thing after the other, and writes what happened, after
 each row. `--only` prints its rows; with `--keep` they take the place of the same rows in the table. Exit code 1 when a cell is

@@ -1,6 +1,6 @@
 """A pipeline as a typed model: what one YAML file in `pipelines/` may say."""
 
-from datetime import date
+from datetime import date, timedelta
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -131,7 +131,19 @@ class Retention(Part):
     attempts_days: int = Field(default=2, ge=1)
     """Attempts that never counted, or that a later one has replaced: removed when they began so many days ago."""
     nights_days: int | None = Field(default=None, ge=1)
-    """Features, models, evaluations, scores and data reports older than so many days go; absent: kept. Raw and clean rows stay."""
+    """Features, models, evaluations, scores, reports and MLflow runs of nights older than so many days go; absent: kept."""
+    raw_days: int | None = Field(default=None, ge=1)
+    """Raw and rejected rows of nights older than so many days go; their clean rows stay. Absent: as long as clean rows."""
+    clean_days: int | None = Field(default=None, ge=1)
+    """A night learns from so many days, itself included, and rows of older ones go. Needs nights_days. Absent: all days, all kept."""
+
+    @model_validator(mode="after")
+    def _rows_outlive_what_names_them(self) -> "Retention":
+        if self.clean_days is not None and self.nights_days is None:
+            raise ValueError("clean_days needs nights_days: a night that is kept keeps the rows that it was made from")
+        if self.clean_days is not None and (self.raw_days or 0) > self.clean_days:
+            raise ValueError(f"raw_days {self.raw_days} is more than clean_days {self.clean_days}: raw rows go with the clean ones")
+        return self
 
 
 class Schedule(Part):
@@ -204,6 +216,13 @@ class Pipeline(Part):
         return value
 
     @model_validator(mode="after")
+    def _history_is_long_enough(self) -> "Pipeline":
+        days, needed = self.retention.clean_days, self.split.test_days + (self.split.folds + 1) * self.split.validation_days
+        if days is not None and days < needed:
+            raise ValueError(f"retention.clean_days: {days} are too few: the split needs {needed} days of history")
+        return self
+
+    @model_validator(mode="after")
     def _names_lead_somewhere(self) -> "Pipeline":
         for name, source in self.sources.items():
             for reference in source.references:
@@ -239,6 +258,12 @@ class Pipeline(Part):
                 f"{field}: source {source!r} has no column {column!r}; it has: {', '.join(self.sources[source].columns)}"
             )
         return self.sources[source].columns[column]
+
+    def history(self, ds: str) -> str:
+        """The oldest night that night `ds` may learn from."""
+        days = self.retention.clean_days
+        limit = date.fromisoformat(ds) - timedelta(days=days - 1) if days is not None else date.min
+        return str(limit)
 
     def sources_in_order(self) -> list[str]:
         """Names of the sources, each after those that it refers to."""

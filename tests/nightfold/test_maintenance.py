@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from nightfold import cli, maintenance
+from nightfold import cli, maintenance, tracking
 from nightfold.lake import Lake, Manifest
 from nightfold.store import Store, VersionManifest, store_at
 
@@ -74,6 +74,60 @@ def test_old_nights_of_what_can_be_computed_anew_go_but_not_those_that_the_store
     assert not {folders[FIRST], folders[THIRD]} & set(gone), "one is kept by the store, one is the last"
     assert [path for path in gone if "/raw/" in path or "/clean/" in path] == []
     assert [why for path, why in gone.items() if path.endswith(".json")] == ["older than 10 nights"]
+
+
+def taken(*nights: str, history: int = 100) -> dict[str, dict[str, str]]:
+    """Rows of some nights, each in an attempt of its own, and a roll-up a night of the last ones; layer → night → folder."""
+    folders: dict[str, dict[str, str]] = {layer: {} for layer in ("raw", "rejected", "clean")}
+    for night in nights:
+        for layer, of_layer in folders.items():
+            of_layer[night] = attempt(f"{layer}/sales", night)
+        for dataset, layer in (("ingest", "raw"), ("clean", "clean")):
+            last = list(folders[layer].items())[-history:]
+            attempt(dataset, night, sources={"sales": {n: {"data": d, "rows": 1, "fingerprint": "f"} for n, d in last}})
+    return folders
+
+
+def test_raw_rows_go_by_their_age_and_leave_their_manifests_and_what_is_clean(store):
+    folders = taken(FIRST, SECOND, THIRD)
+    gone = going(store, raw_days=2)
+    assert gone == dict.fromkeys((folders["raw"][FIRST], folders["rejected"][FIRST]), "rows older than 2 days")
+    assert going(store, raw_days=3) == {}
+
+
+SHORT = {"test_days": 1, "validation_days": 1, "folds": 2}
+
+
+@pytest.mark.parametrize(("history", "oldest"), [(4, "2026-01-05"), (100, "2026-01-01")])
+def test_all_rows_go_that_no_kept_night_learns_from(store, history, oldest):
+    nights = [f"2026-01-{day:02}" for day in range(1, 11)]
+    folders = taken(*nights, history=history)
+    pipeline = tiny_shop({"split": SHORT, "retention": {"clean_days": 4, "nights_days": 2}})
+    lake = Lake("shop")
+    for one in (going := maintenance.doomed(lake, pipeline, store, ds=nights[-1], now=LATER)):
+        maintenance.remove(lake, one)
+    gone = {one.path for one in going}
+    kept = {layer: [night for night in nights if folders[layer][night] not in gone] for layer in folders}
+    assert kept["raw"] == kept["rejected"] == nights[-4:], "by their age alone"
+    assert kept["clean"] == [night for night in nights if night >= oldest], "the night of two days ago learned from these"
+    assert lake.nights("ingest") == lake.nights("clean") == nights[-3:]
+    assert lake.nights("raw/sales") == lake.nights("clean/sales") == kept["clean"], "what was taken is still known to be"
+    assert maintenance.doomed(lake, pipeline, store, ds=nights[-1], now=LATER) == []
+
+
+def test_the_runs_of_old_nights_leave_mlflow(store, home, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
+    grid = [{"best": True, "params": {"rank": 4}, "mean": 0.5, "train": [0.6], "validation": [0.5]}]
+    runs = {n: tracking.log_training(tiny_shop(), n, grid=grid, metric="ndcg@10", model="m") for n in (FIRST, SECOND, THIRD)}
+    store.seal(
+        VersionManifest(pipeline="shop", version="v", night=FIRST, attempt="a", published_at="", keys=0, checksum="", model="")
+    )
+    pipeline = tiny_shop({"retention": {"nights_days": 10}})
+    attempt("clean", THIRD)
+    assert maintenance.old_runs(pipeline, store, ds="2026-01-12") == []
+    removed = maintenance.maintain(Lake("shop"), pipeline, store, ds="2026-01-13", now=LATER)
+    assert [(one.path, one.why) for one in removed] == [(f"mlflow:{runs[SECOND]}", f"night {SECOND} is older than 10 nights")]
+    assert maintenance.old_runs(pipeline, store, ds="2026-01-13") == []
 
 
 def test_maintenance_leaves_what_counts_as_it_was_and_a_second_one_finds_nothing(store, home, capsys):

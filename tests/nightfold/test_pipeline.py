@@ -194,6 +194,13 @@ WRONG = [
         "sources.my-articles: string should match pattern '^[a-z][a-z0-9_]*$', got 'my-articles'",
     ),
     ("training:", "resources: {driver_memory: 2GB}\ntraining:", "resources.driver_memory: string should match pattern"),
+    ("training:", "retention: {clean_days: 400}\ntraining:", "retention: clean_days needs nights_days"),
+    ("training:", "retention: {clean_days: 400, nights_days: 7, raw_days: 401}\ntraining:", "retention: raw_days 401 is more than"),
+    (
+        "training:",
+        "retention: {clean_days: 30, nights_days: 7}\ntraining:",
+        "retention.clean_days: 30 are too few: the split needs",
+    ),
     ("training:", "publish: {keep: 1}\ntraining:", "publish.keep: input should be greater than or equal to 2, got 1"),
     ("items: {", "filters: {never: [00123]}\n  items: {", "recommend.filters.never.0: must be a string, got 83: put it in quotes"),
     ("title: {}", "title: {type: string}\n      title: {}", "cannot be read as YAML: the field 'title' is given twice in"),

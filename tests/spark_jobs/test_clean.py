@@ -1,11 +1,12 @@
 """clean on a tiny shop: every row is accounted for, and only what is new is cleaned."""
 
 import json
+from pathlib import Path
 
 import spark_jobs.clean as clean
 import spark_jobs.ingest as ingest
 from nightfold import rollup
-from nightfold.errors import TooManyRejects
+from nightfold.errors import BadInput, TooManyRejects
 from nightfold.lake import Lake
 
 import pytest
@@ -130,3 +131,21 @@ def test_more_nights_than_partitions_are_cleaned_alike(spark, home):
     assert both(pipeline, nights[-1]) == "6 rows cleaned, 0 rejected, 6 duplicates"
     wanted = clean.plan(job("clean", pipeline, nights[-1]), "sales", Lake("shop").get("ingest", nights[-1]))
     assert (list(wanted.kept), wanted.entries, wanted.prints) == (nights, {}, {})
+
+
+def test_without_its_raw_rows_a_night_stays_as_older_rules_cleaned_it(spark, home):
+    for night in (FIRST, SECOND):
+        land(home, f"shop/sales/{night}.csv", [HEAD, f"007,0042,t1,1,{night} 10:00:00"])
+    both(tiny_shop(), SECOND)
+    lake = Lake("shop")
+    lake.fs.delete_dir(lake.local_path(lake.get("raw/sales", FIRST).data))  # as maintenance does
+    stricter = tiny_shop({"sources": {"sales": {"columns": {"pieces": {"min": 1}}}}})
+    assert both(stricter, SECOND) == (
+        "1 rows cleaned, 0 rejected, 0 duplicates; "
+        "nights that stay as older rules cleaned them: 1 (retention.raw_days: their raw rows are gone)"
+    )
+    assert rollup.rows(Lake("shop").get("clean", SECOND), "sales") == {FIRST: 1, SECOND: 1}
+    [manifest] = list(Path(lake.local_path("shop/clean/sales")).glob(f"{FIRST}*.json"))
+    manifest.unlink()
+    with pytest.raises(BadInput, match=f"sales, night {FIRST}: its raw rows are gone .* have the delivery landed again"):
+        both(stricter, SECOND)
