@@ -235,9 +235,7 @@ def _parser() -> argparse.ArgumentParser:
     back.add_argument("--to", default=None, metavar="VERSION", help="which one; without it, the one before")
     command("release", _release, "Let promotions go on after a rollback.")
     command("unlock", _unlock, "Let the next run have its turn, when the one that has it is known to be dead.")
-    upkeep = command(
-        "maintain", _maintain, "Remove what retention lets go: dead attempts, old nights, rows and runs."
-    )
+    upkeep = command("maintain", _maintain, "Remove what retention lets go: dead attempts, old nights, rows and runs.")
     upkeep.add_argument("--ds", default=None, metavar="NIGHT", help="count back from this night; without it, from the last one")
     upkeep.add_argument("--dry-run", action="store_true", help="only say what would go")
     erase = command("forget", _forget, "Erase a person from the lake, the store and the reports; says what it cannot reach.")

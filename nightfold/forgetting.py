@@ -2,7 +2,8 @@
 
 Rows are taken out of the files where they lie, in every attempt, also those that never counted. Fingerprints stay, so that
 nothing is computed anew for it; counts follow. Each file is replaced whole; killed in the middle, it is run again and ends the
-same. What it cannot reach, it says: trained models know their users, and what lies outside would bring the rows back.
+same. `ingest` takes no more rows of hers (`nightfold/forgotten.py`). What it cannot reach, it says: trained models know their
+users, and what lies outside still names her.
 """
 
 import json
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from nightfold import forgotten
 from nightfold.lake import Lake, Manifest
 from nightfold.maintenance import datasets
 from nightfold.pipeline import Pipeline
@@ -47,6 +49,8 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
     Columns that hold it: the interactions' user column, in every source that has one of that name.
     """
     found = Found()
+    if not dry_run:
+        forgotten.remember(lake, key)
     name = pipeline.recommend.interactions.user
     for path in _files(lake, ".parquet"):
         dataset = _dataset(path)
@@ -84,9 +88,10 @@ def lines(found: Found, pipeline: Pipeline, key: str, *, dry_run: bool) -> list[
         sorted(name for name, source in pipeline.sources.items() if pipeline.recommend.interactions.user in source.columns)
     )
     said += [
-        f"not reached: the landing place and the databases ({landed}), MLflow's artifacts, back-ups: erase {key!r} there, too, or a"
+        f"not reached: the landing place and the databases ({landed}), MLflow's artifacts, back-ups: erase {key!r} there, too. "
+        "Rows with it that are delivered again are left out, except in lines that cannot be read"
     ]
-    return [*said[:-1], said[-1] + " delivery that is taken again brings it back"]
+    return said
 
 
 def _files(lake: Lake, ending: str) -> Iterator[str]:

@@ -9,7 +9,7 @@ Raises  BadInput       when tonight's delivery is missing, its columns are not t
 
 from dataclasses import dataclass, field
 
-from nightfold import changes, fingerprint, intake, landing, rollup, schemas
+from nightfold import changes, fingerprint, forgotten, intake, landing, rollup, schemas
 from nightfold.errors import BadInput
 from nightfold.intake import Change, Plan
 from nightfold.lake import Manifest
@@ -82,10 +82,11 @@ def _write(job: Job, name: str, rows: DataFrame, nights: list[str]) -> dict[str,
     path = job.lake.spark_path(job.lake.place(f"raw/{name}", job.attempt))
     source = job.pipeline.sources[name]
     schema = schemas.raw(source)
+    known = _known(job, source)
     if not isinstance(source, TableSource):
-        tables.write(rows, schema, path, by="night")
+        tables.write(_of(rows, known), schema, path, by="night")
         checksums = {}
-    elif len(nights) > FEW_NIGHTS:
+    elif len(nights) > FEW_NIGHTS and known is None:
         tables.write(rows, schema, path, by="night")
         stored = rows.sparkSession.read.schema(tables.struct(schema)).parquet(path)
         found = stored.groupBy("night").agg(F.sum(_hash(schema)).alias("checksum")).collect()  # a row per night
@@ -93,9 +94,22 @@ def _write(job: Job, name: str, rows: DataFrame, nights: list[str]) -> dict[str,
     else:
         observation = Observation()
         sums = [F.sum(F.when(F.col("night") == night, _hash(schema))).alias(night) for night in nights]
-        tables.write(rows.observe(observation, *sums), schema, path, by="night")
+        tables.write(_of(rows.observe(observation, *sums), known), schema, path, by="night")
         checksums = observation.get
     return {night: (count, str(checksums.get(night, ""))) for night, count in tables.written(path).items()}
+
+
+def _known(job: Job, source: FileSource | TableSource) -> Column | None:
+    """Which rows are not of somebody who was erased, or None: all. Checksums are of all: erasing somebody is no change of a table."""
+    user, erased = job.pipeline.recommend.interactions.user, forgotten.read(job.lake)
+    if not erased.digests or user not in source.columns:
+        return None
+    digest = F.sha2(F.concat(F.lit(erased.salt), F.col(f"`{user}`")), 256)
+    return ~F.coalesce(digest.isin(*erased.digests), F.lit(False))
+
+
+def _of(rows: DataFrame, known: Column | None) -> DataFrame:
+    return rows if known is None else rows.where(known)
 
 
 def _hash(schema: schemas.Schema) -> Column:

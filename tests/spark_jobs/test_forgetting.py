@@ -1,6 +1,7 @@
 """A person is erased: nothing of hers is found again in what the command says that it reaches, and the others are as they were."""
 
 import json
+import sqlite3
 
 import spark_jobs.clean as clean
 import spark_jobs.features as features
@@ -104,3 +105,28 @@ def test_what_was_taken_counts_as_before_and_a_second_time_there_is_nothing(spar
     stricter = tiny_shop({"sources": {"sales": {"columns": {"pieces": {"max": 5}}}}})
     run(clean, stricter, DS)
     assert Lake("shop").get("clean/sales", DS).rows == 1, "cleaned anew from what is left"
+
+
+def test_who_was_erased_does_not_come_back_with_a_delivery_that_is_taken_again(spark, taken, store):
+    assert cli.main(["forget", "shop", HER]) == 0
+    land(taken, f"shop/sales/{DS}.csv", [HEAD, f"{HER},x,1,1,{DS} 10:00:00", f"{HIM},x,2,1,{DS} 11:00:00", f",x,4,1,{DS} 11:00:00"])
+    assert run(ingest, tiny_shop(), DS).startswith(f"1 deliveries taken, 2 rows up to {DS} (sales 2); sales of {DS} changed")
+    run(clean, tiny_shop(), DS)
+    assert [row for row in rows_of(spark, taken, "raw") if HER in row] == []
+    assert HER not in (taken / "lake/shop/forgotten.json").read_text()
+
+
+@pytest.mark.parametrize("nights", [3, 12])
+def test_erasing_somebody_is_no_change_of_a_table(spark, home, store, monkeypatch, nights):
+    database = home / "shop.db"
+    days = [f"2026-01-{day:02}" for day in range(1, nights + 1)]
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE sales (client TEXT, article TEXT, ticket TEXT, pieces INTEGER, sold_at TEXT)")
+        sales = [(who, f"{day} 10:00:00") for day in days for who in (HER, HIM)]
+        connection.executemany("INSERT INTO sales VALUES (?, 'x', '1', 1, ?)", sales)
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", f"sqlite:///{database}")
+    table = {"format": "table", "connection": "shop_db", "table": "sales", "night_column": "sold_at", "path": None}
+    pipeline = tiny_shop({"sources": {"sales": {**table, "look_back": 5, "changed": "refuse"}}})
+    run(ingest, pipeline, days[-2])
+    cli.main(["forget", "shop", HER])
+    assert run(ingest, pipeline, days[-1]) == f"1 deliveries taken, {nights} rows up to {days[-1]} (sales {nights})"
