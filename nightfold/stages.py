@@ -34,7 +34,7 @@ FLOW = (
     Stage("clean", reads=("ingest",), doc="Type and check the rows; what is refused goes to `rejected`, with its reason."),
     Stage(
         "profile",
-        reads=("clean",),
+        reads=("ingest", "clean"),
         config=("sources", "recommend.interactions", "timezone"),
         turn=False,  # nothing is made from it
         doc="A page with plots, to look at before trusting the data.",

@@ -1,6 +1,7 @@
 """profile: clean -> a page that a person would want before trusting the data, and the same numbers as JSON.
 
-Reads   clean (roll-up), clean/<source>    every night up to `ds`, or tonight's snapshot
+Reads   ingest                             what it noticed of deliveries that changed or came late
+        clean (roll-up), clean/<source>    every night up to `ds`, or tonight's snapshot
         rejected/<source>                  tonight's rows, a few as examples
 Writes  profile/report.html                self-contained, with plots
         profile/profile.json               the numbers: see nightfold/reports/figures.py
@@ -11,7 +12,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from nightfold import rollup, schemas
+from nightfold import changes, rollup, schemas
 from nightfold.lake import Manifest
 from nightfold.pipeline import FileSource, TableSource
 from nightfold.reports import drift, eda, figures
@@ -40,10 +41,10 @@ def layer(spark: SparkSession, job: Job, name: str, rolled: Manifest) -> DataFra
 def rejected(spark: SparkSession, job: Job, name: str) -> list[dict[str, str | None]]:
     """A few of tonight's rejected rows."""
     manifest = job.lake.find(f"rejected/{name}", job.ds)
-    folders = [job.lake.spark_path(manifest.data)] if manifest is not None and manifest.data else []
-    if not folders:
+    if manifest is None or not manifest.data or not job.lake.exists(manifest.data):  # retention.raw_days, when it is an old night
         return []
-    rows = tables.read(spark, schemas.rejected(job.pipeline.sources[name]), folders, what=f"rejected/{name}")
+    folder = job.lake.spark_path(manifest.data)
+    rows = tables.read(spark, schemas.rejected(job.pipeline.sources[name]), [folder], what=f"rejected/{name}")
     return profiling.examples(rows, limit=EXAMPLES, letters=EXAMPLE_LETTERS)
 
 
@@ -91,12 +92,12 @@ def measured(
     }
     if source.nightly:
         recent = frame.where((F.col("night") >= since) & (F.col("night") <= ds)).coalesce(RECENT_PARTITIONS)
-        found |= changes(recent, columns, usual=profiling.top(values, by="before"), ds=ds)
+        found |= held_against(recent, columns, usual=profiling.top(values, by="before"), ds=ds)
     values.unpersist()
     return found
 
 
-def changes(recent: DataFrame, columns: list[Field], *, usual: Mapping[str, list[Row]], ds: str) -> dict[str, Any]:
+def held_against(recent: DataFrame, columns: list[Field], *, usual: Mapping[str, list[Row]], ds: str) -> dict[str, Any]:
     """What tonight is held against: the medians, and the classes of a PSI in tonight's and the 28 nights' rows."""
     medians = profiling.medians(recent, columns, ds=ds)
     names = {f.key: f.name for f in columns}
@@ -117,10 +118,12 @@ def look(spark: SparkSession, job: Job, name: str, rolled: Manifest) -> Found:
     frame = profiling.prepared(layer(spark, job, name, rolled), columns, time=time).persist(StorageLevel.MEMORY_AND_DISK)
     found = measured(frame, source, columns, ds=job.ds, counted=counted)
     frame.unpersist()
+    noticed = job.lake.get("ingest", job.ds).facts["changes"]
     return Found(
         delivered=delivered,
         by_reason=reasons(job, name, delivered, rolled),
         examples=rejected(spark, job, name),
+        changes=[{"done": c["done"], "text": changes.words(c)} for c in noticed if c["source"] == name],
         **found,
     )
 

@@ -34,6 +34,7 @@ def findings(sources: Mapping[str, Mapping[str, Any]], night: str) -> list[dict[
 
 
 def _of(source: Mapping[str, Any], night: str) -> Iterator[_Finding]:
+    yield from (("look" if change["done"] == "taken" else "note", None, 60.0, change["text"]) for change in source["changes"])
     yield from _volume(source, night)
     yield from _rejected(source)
     for name, column in source["columns"].items():

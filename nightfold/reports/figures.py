@@ -18,6 +18,7 @@ sources           name → {
   correlations    {"columns", "matrix", "left_out"} (Pearson), or None
   drift           {"since", "volume", "rejected"}
   rejected        {"tonight", "before": reason → rows; "examples": rows as delivered}
+  changes         deliveries that are no longer what was taken, or came late: {"done": taken | kept, "text"}
   activity        of the interactions, else None: {"users", "items": {"distinct", "once", "per", "lorenz"}, "week_hours"}
 }
 """
@@ -59,6 +60,8 @@ class Found:
     labels: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
     week_hours: Sequence[Sequence[int]] | None = None
     examples: Sequence[Mapping[str, str | None]] = field(default_factory=list)
+    changes: Sequence[Mapping[str, str]] = field(default_factory=list)
+    """Deliveries that differ from what was taken, or came late: {"done": taken | kept, "text"}."""
 
 
 def profile(pipeline: Pipeline, night: str, found: Mapping[str, Found]) -> dict[str, Any]:
@@ -120,6 +123,7 @@ def _source(pipeline: Pipeline, name: str, night: str, found: Found) -> dict[str
             "examples": list(found.examples),
         },
         "activity": _activity(found, roles) if roles else None,
+        "changes": list(found.changes),
     }
 
 

@@ -153,6 +153,21 @@ def test_a_shift_and_new_values_are_found_and_a_weekday_is_not(spark: SparkSessi
     assert not [text for text in texts if "rows" in text and "usual Sunday" in text]
 
 
+def test_a_delivery_that_changed_is_said_on_the_page_and_of_an_old_night_refused_rows_may_be_gone(spark: SparkSession, home: Path):
+    deliver(home, d2026_01_01=FIRST, d2026_01_02=SECOND)
+    run(ingest, shop(), "2026-01-02")
+    deliver(home, d2026_01_01=FIRST[:3])
+    run(ingest, shop(), "2026-01-02")
+    run(clean, shop(), "2026-01-02")
+    lake = Lake("shop")
+    lake.fs.delete_dir(lake.local_path(lake.get("rejected/sales", "2026-01-02").data))  # as maintenance does
+    numbers, page = profiled(shop(), "2026-01-02")
+    said = "sales of 2026-01-01 changed after it was taken, and was taken again"
+    assert said in page
+    assert {"source": "sales", "column": None, "level": "look", "text": said} in numbers["attention"]
+    assert numbers["sources"]["sales"]["rejected"]["examples"] == []
+
+
 @pytest.mark.parametrize(
     ("rows", "distinct"),
     [
