@@ -17,8 +17,9 @@ import psutil
 
 START_LIMIT = 240.0  # seconds until a stage is at work: those before it in a cleared run, the launch of its JVM
 WORK_LIMIT = 180.0  # seconds from a stage's start to its first file
-LOOK_OFTEN = 0.02  # seconds between two looks at what lasts a second
-LOOK_CLOSELY = 0.0005  # seconds between two looks at what lasts milliseconds
+LOOK_OFTEN = 0.1  # seconds between two looks at what lasts a second: looking costs the jobs a share of the two cores
+LOOK_AHEAD = 0.005  # seconds between two looks at what comes a good tenth of a second before what lasts milliseconds
+LOOK_CLOSELY = 0.0005  # seconds between two looks at that
 PAUSE = 60_000  # milliseconds that the store makes a met publisher wait, at most
 SESSION_PORTS = 3  # of a driver: for Python, for its executors, for blocks; the latter two come with the session
 
@@ -92,7 +93,7 @@ def at_work(stand: Stand, stage: str, *, before: set[Path]) -> tuple[psutil.Proc
 
     :param before: attempts of earlier runs
     """
-    job = until(lambda: jvm(stand, stage), what=f"process of {stage}", limit=START_LIMIT, every=0.1)
+    job = until(lambda: jvm(stand, stage), what=f"process of {stage}", limit=START_LIMIT)
     if stage == "profile":
         until(lambda: session_open(job), what=f"session of {stage}", limit=WORK_LIMIT, every=LOOK_OFTEN)
         return job, "its session was open"
@@ -108,9 +109,9 @@ def half_published(stand: Stand, version: str) -> Iterator[tuple[psutil.Process,
     The JVM, and how far it was.
     """
     people = sorted(key for key in stand.known[version] if key)
-    job = until(lambda: jvm(stand, "publish"), what="process of publish", limit=START_LIMIT, every=0.1)
+    job = until(lambda: jvm(stand, "publish"), what="process of publish", limit=START_LIMIT)
     writing = names.control(PIPELINE, "writing")
-    announced = until(lambda: stand.client.hkeys(writing), what="announced attempt", limit=WORK_LIMIT, every=LOOK_CLOSELY)
+    announced = until(lambda: stand.client.hkeys(writing), what="announced attempt", limit=WORK_LIMIT, every=LOOK_AHEAD)
     [(made, attempt)] = [name.decode().split(":") for name in announced]
     count = lambda: stand.store.count(PIPELINE, made, attempt, people)  # noqa: E731
     until(count, what="first list in the store", limit=WORK_LIMIT, every=LOOK_CLOSELY)

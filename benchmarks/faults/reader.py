@@ -22,7 +22,7 @@ from nightfold.errors import NightfoldError
 from nightfold.store import open_store
 from nightfold.store.lists import lookup
 
-RATE = 200  # requests per second
+RATE = 100  # requests per second
 BATCH = 20  # keys of every fifth request; the others ask for one
 STOP_LIMIT = 60.0  # seconds: the store's own time-out is 30
 

@@ -220,7 +220,7 @@ class Scene:
         live = seen.first_seen(self.stand.second)
         since = self.acted_at or self.struck_at
         if live is not None and since is not None:
-            row.seconds = live - since
+            row.seconds = max(0.0, live - since)  # lists go before the report: `profile` may be struck after
 
     def close(self) -> None:
         """End the reader when the fault's function did not get to its end."""

@@ -119,7 +119,7 @@ households of the sample grocer. One night is live; the next one is taken once u
 have. Before each fault the lake and the store are put back to the moment before the stage in question, and the tasks from it
 on are cleared; the fault strikes when the stage is really at work (its first file of data, its first lists in the store).
 
-- **reader**: a process that asks for lists all the while, 200 requests a second, one key or a batch of 20, and compares every
+- **reader**: a process that asks for lists all the while, 100 requests a second, one key or a batch of 20, and compares every
   list with what the version that it names is known to hold. *mixed*: one batch answered from two versions. *wrong*: a list
   that its version does not hold, an unknown version, or an older version after a newer one.
 - **the operator was told**: the first line, outside of the folded output of spark-submit, in the failed task's log; where a
