@@ -14,6 +14,7 @@ from nightfold_operators import PromoteOperator, StageOperator, night_of
 from nightfold_timetable import NightTimetable
 
 POOL = "spark"  # its slots bound how many Spark jobs share a machine
+LONGEST_WAIT = 30  # minutes between two tries, unless the pipeline's first wait is longer
 NIGHT = "{{ night(dag_run, params) }}"
 RUN = "--run={{ dag_run.run_id }}"
 
@@ -46,6 +47,12 @@ why and what mends it; readers keep the lists of the last good night meanwhile. 
 """
 
 
+def longest_wait(pipeline: Pipeline) -> float:
+    """Minutes before the last retry. Airflow doubles by the number of tries ever made: a task that was cleared often would wait long."""
+    size = pipeline.resources
+    return min(size.retry_minutes * 2 ** max(0, size.retries - 1), max(LONGEST_WAIT, size.retry_minutes))
+
+
 def nightly(pipeline: Pipeline) -> DAG:
     """The DAG of one pipeline."""
     size, schedule = pipeline.resources, pipeline.schedule
@@ -66,7 +73,7 @@ def nightly(pipeline: Pipeline) -> DAG:
             "retries": size.retries,
             "retry_delay": timedelta(minutes=size.retry_minutes),
             "retry_exponential_backoff": True,
-            "max_retry_delay": timedelta(minutes=30),
+            "max_retry_delay": timedelta(minutes=longest_wait(pipeline)),
             "execution_timeout": timedelta(minutes=size.timeout_minutes),
         },
     )
