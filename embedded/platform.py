@@ -250,13 +250,19 @@ def _stop_what_is_wanted_no_more(settings: Settings, say: Say) -> None:
 
 
 def _clear_the_dead(settings: Settings, parts: dict[str, Part]) -> list[str]:
-    """Names that must be started: remains of those that died, and those whose settings have changed, are stopped."""
+    """Names that must be started: remains of those that died, and those whose settings have changed, are stopped.
+
+    Airflow's go with their database: a scheduler that has lost it looks well until its tasks have ended, and ends then.
+    """
     dead = []
     for name, part in parts.items():
         record = record_of(settings.home, name)
         if process_of(record) is None or record.identity != part.identity:
-            stop(settings.home, name)
             dead.append(name)
+    if "postgres" in dead:
+        dead += [name for name in parts if name in AIRFLOW and name not in dead]
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        _first_error([pool.submit(stop, settings.home, name) for name in dead])
     return dead
 
 

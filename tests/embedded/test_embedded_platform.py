@@ -9,7 +9,7 @@ from pathlib import Path
 
 from embedded import platform
 from embedded.errors import PlatformError, PortTaken
-from embedded.processes import family, process_of, record_of
+from embedded.processes import Part, family, process_of, record_of, start
 from embedded.settings import load
 
 import psutil
@@ -111,6 +111,22 @@ def test_real_servers_refuse_strangers_recover_from_a_crash_and_leave_nothing_be
     assert {line.state for line in platform.status(home=settings.home, environ=environ)} == {"stopped"}
     platform.clean(home=settings.home, environ=environ, say=said.append)
     assert not settings.home.exists()
+
+
+@pytest.mark.parametrize(("dies", "again"), [("postgres", {"postgres", "airflow-scheduler"}), ("valkey", {"valkey"})])
+def test_airflow_is_started_anew_with_its_database_however_well_it_looks(tmp_path, environ, dies, again):
+    names = ("postgres", "valkey", "airflow-scheduler", "mlflow")
+    settings = load(home=tmp_path, environ=environ)
+    sleeps = {"argv": ("sleep", "600"), "environment": {}, "address": "", "why_not_ready": lambda created: None, "identity": ""}
+    parts = {name: Part(name=name, **sleeps) for name in names}
+    for part in parts.values():
+        start(tmp_path, part)
+    os.kill(record_of(tmp_path, dies).pid, signal.SIGKILL)
+    try:
+        assert set(platform._clear_the_dead(settings, parts)) == again
+        assert {name for name in names if process_of(record_of(tmp_path, name)) is None} == again
+    finally:
+        platform.down(home=tmp_path, environ=environ, say=lambda line: None)
 
 
 def test_a_stale_lock_file_of_postgres_with_somebody_s_process_id_does_not_stop_it(settings, environ, said):
