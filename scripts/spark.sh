@@ -16,7 +16,7 @@ logging="\"-Dlog4j2.configurationFile=$(pwd)/nightfold/spark/log4j2.properties\"
 JAVA_HOME=$(cat .venv/java-home)
 export JAVA_HOME
 echo "nightfold: making Spark's class-data archive" >&2
-if SPARK_SUBMIT_OPTS="-XX:ArchiveClassesAtExit=$new $quietly $logging" PYSPARK_PYTHON="$(pwd)/.venv/bin/python" SPARK_CONF_DIR= \
+if SPARK_SUBMIT_OPTS="-XX:ArchiveClassesAtExit=$new -XX:TieredStopAtLevel=1 $quietly $logging" PYSPARK_PYTHON="$(pwd)/.venv/bin/python" SPARK_CONF_DIR= \
     PATH="$(pwd)/.venv/bin:$PATH" .venv/bin/spark-submit nightfold/spark/warm_up.py >.venv/spark/log 2>&1 && [ -s "$new" ]; then
     mv -f "$new" .venv/spark/classes.jsa
     echo "\"-XX:SharedArchiveFile=$(pwd)/.venv/spark/classes.jsa\" -Xshare:auto $quietly $logging" >.venv/spark/options
