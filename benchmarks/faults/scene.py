@@ -46,11 +46,13 @@ class Scene:
         environment = {**stand.settings.job_environment(), "PYTHONPATH": str(ROOT)}
         self.reader = Reader(stand.folder, stand.known, stand.order, environment)
         until(self.reader.ready, what="answer to the reader", limit=READY_LIMIT, every=0.05)
-        self.tries = {task: found["try_number"] for task, found in stand.tasks(self.run_id).items()}
+        tasks = stand.tasks(self.run_id)
+        self.tries = {task: found["try_number"] for task, found in tasks.items()}
         if harm:
             self.strike(harm)
-        again = state.downstream(start)
-        stand.clear(self.run_id, [stage for stage in again if stage != "profile" or stage == start])  # the others need none
+        again = {stage for stage in state.downstream(start) if stage != "profile" or stage == start}  # the others need no report
+        unwell = {task for task, found in tasks.items() if found["state"] != "success"}  # an earlier fault's end was none
+        stand.clear(self.run_id, sorted(again | unwell))
         self.watch(self.run_id)
 
     def watch(self, run_id: str) -> None:
