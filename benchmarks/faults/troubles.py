@@ -48,10 +48,8 @@ def csv_garbage_inside(scene: Scene) -> None:
     scene.row.struck = "a disk block of random bytes in the middle of the file"
     middle = len(whole) // 2
     content = whole[:middle] + garbage + whole[middle + len(garbage) :]
-    stage, cause = (
-        ("ingest", f"{shop.SECOND}.csv") if garbage.count(b'"') % 2 else ("clean", "rows refused, more than max_rejected")
-    )
-    _bad_delivery(scene, content, stage=stage, cause=cause, mend="have (it|the delivery) (delivered|mended)|ask the source")
+    cause = f"night {shop.SECOND}: .* rows refused, more than max_rejected"
+    _bad_delivery(scene, content, stage="clean", cause=cause, mend="have the delivery mended")
 
 
 @fault("csv-cut", "corrupted CSV: cut off in the middle of a line")
