@@ -145,7 +145,7 @@ class Scene:
         self._told(found[0].strip(), cause=cause, mend=mend)
 
     def _told(self, line: str, *, cause: str, mend: str) -> None:
-        self.row.told = line.replace(str(self.stand.folder), "…")
+        self.row.told = line.replace(str(self.stand.settings.home), "…")
         for what, pattern in (("cause", cause), ("mend", mend)):
             if not re.search(pattern, line):
                 self.row.blame("the operator was told", f"no {what} ({pattern})")
