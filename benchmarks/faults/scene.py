@@ -119,9 +119,9 @@ class Scene:
             self.row.blame("end", f"the run ended with {found}")
 
     def clear_failed(self, stage: str) -> None:
-        """What the runbook says: mend, then clear the task."""
-        failed = [task for task, found in self.stand.tasks(self.run_id).items() if found["state"] in ("failed", "upstream_failed")]
-        self.person(f"clear {stage} in Airflow", lambda: self.stand.clear(self.run_id, failed))
+        """What the runbook says: mend, then clear the stage that is to see it, and what has failed since."""
+        failed = {task for task, found in self.stand.tasks(self.run_id).items() if found["state"] in ("failed", "upstream_failed")}
+        self.person(f"clear {stage} in Airflow", lambda: self.stand.clear(self.run_id, sorted(failed | {stage})))
 
     def first_failure(self, stage: str) -> None:
         """Wait until a try of the stage has failed."""

@@ -29,7 +29,7 @@ def _bad_delivery(scene: Scene, content: bytes | None, *, stage: str, cause: str
     scene.no_retry(stage)
     scene.live_stays()
     scene.person("deliver it again", lambda: file.write_bytes(scene.stand.delivered))
-    scene.clear_failed(stage)
+    scene.clear_failed("ingest")
     scene.ended()
     scene.finish()
 

@@ -5,6 +5,7 @@ A job file declares pure functions and a `main(spark, job)`; its guard is `run("
 
 import argparse
 import errno
+import importlib
 import os
 import re
 import socket
@@ -28,7 +29,7 @@ from nightfold.spark.session import open_session
 from nightfold.stages import BY_NAME, Stage, inputs_fingerprint
 from nightfold.store import Store, Turn, open_store
 
-from pyspark.errors import AnalysisException
+from pyspark.errors import AnalysisException, PythonException
 from pyspark.sql import SparkSession
 
 
@@ -113,19 +114,26 @@ def _process(name: str, work: Callable[[Job], str], argv: Sequence[str] | None) 
         job = _job(stage, arguments)
         in_its_run = arguments.run and stage.spark  # whose operator keeps the turn; promote wants the turn's token
         line = work(job) if in_its_run or not stage.turn else _in_turn(job, work, holder=arguments.run)
-    except Permanent as error:
-        sys.exit(_complain(stage, arguments.ds, error, Permanent.EXIT))
-    except NightfoldError as error:
-        sys.exit(_complain(stage, arguments.ds, error, 1))
-    except AnalysisException as error:  # a column or a type is not what the code takes it for: the same the next time
-        code = _complain(stage, arguments.ds, error, Permanent.EXIT)
-        traceback.print_exc()
-        sys.exit(code)
-    except Exception as error:  # noqa: BLE001 (the border of the process: everything is reported, nothing goes on)
-        code = _complain(stage, arguments.ds, error, 1)
-        traceback.print_exc()
+    except Exception as caught:  # noqa: BLE001 (the border of the process: everything is reported, nothing goes on)
+        error = of_worker(caught) if isinstance(caught, PythonException) else caught
+        # AnalysisException: a column or a type is not what the code takes it for: the same the next time
+        code = _complain(stage, arguments.ds, error, Permanent.EXIT if isinstance(error, Permanent | AnalysisException) else 1)
+        if not isinstance(error, NightfoldError):
+            traceback.print_exc()
         sys.exit(code)
     _say(f"nightfold: {stage.name}: {line}")
+
+
+def of_worker(error: PythonException) -> Exception:
+    """What a Python worker of Spark's has raised, out of the trace that Spark makes of it: ours as it was, others in their own words."""
+    named = re.findall(r"^(nightfold[\w.]*)\.(\w+): (.+)$", str(error), re.MULTILINE)
+    if named:
+        module, name, message = named[-1]  # what it was raised from comes before it
+        kind = getattr(importlib.import_module(module), name, None)
+        if isinstance(kind, type) and issubclass(kind, NightfoldError):
+            return kind(message)
+    raised = re.findall(r"^[\w.]*(?:Error|Exception|Interrupt)\b: .+$", str(error), re.MULTILINE)
+    return RuntimeError(f"in a Python worker: {raised[-1]}") if raised else error
 
 
 def _in_turn(job: Job, work: Callable[[Job], str], *, holder: str) -> str:

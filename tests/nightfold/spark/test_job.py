@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from nightfold.errors import BadInput, NightfoldError
+from nightfold.errors import BadInput, NightfoldError, StoreError
 from nightfold.lake import Lake
 from nightfold.settings import lake_uri
 from nightfold.spark.job import Outcome, _process, checked_night, execute, run_plain
@@ -183,3 +183,35 @@ def test_the_session_is_in_the_pipelines_zone_and_ansi(spark, home):
         "spark.sql.ansi.enabled": "true",
         "spark.sql.shuffle.partitions": "4",
     }
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (StoreError("store redis://h: full: is there room?"), 1, f"night {DS}: store redis://h: full: is there room?"),
+        (BadInput(f"night {DS}: odd"), 65, f"night {DS}: odd"),
+        (
+            KeyError("x"),
+            1,
+            f"night {DS}: RuntimeError: in a Python worker: KeyError: 'x': not foreseen; its trace says where, and a retry may help",
+        ),
+    ],
+    ids=["ours, worth a retry", "ours, for good", "not foreseen"],
+)
+def test_what_a_python_worker_of_spark_raises_is_told_as_if_the_driver_had_raised_it(utc, home, store, capsys, error, code, line):
+    (home / "pipelines" / "shop.yaml").write_text(SHOP)
+
+    def fail(batches):
+        try:
+            raise OSError("beneath it")
+        except OSError as beneath:
+            raise error from beneath
+
+    def work(_) -> str:
+        utc.range(1).mapInArrow(fail, "id bigint").collect()
+        return "never"
+
+    with pytest.raises(SystemExit) as ended:
+        _process("promote", work, ["--pipeline", "shop", "--ds", DS])
+    assert ended.value.code == code
+    assert capsys.readouterr().err.splitlines()[0] == f"nightfold: promote failed: {line}"
