@@ -110,7 +110,8 @@ def markdown(rows: Sequence[Row], *, machine: str, command: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
+    return printable.replace("|", "\\|")
 
 
 EXPLANATION = """\

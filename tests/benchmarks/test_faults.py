@@ -116,7 +116,7 @@ def test_rows_are_counted_in_the_data_and_what_is_missing_is_lost(home):
 
 
 def test_a_red_cell_is_marked_with_its_reason_and_counted():
-    good = table.Row(name="a", fault="kill a", requests=1200, told="why | mend", rows=1500, rows_lost=0, seconds=12.4)
+    good = table.Row(name="a", fault="kill a", requests=1200, told="why \x1b| mend", rows=1500, rows_lost=0, seconds=12.4)
     bad = table.Row(name="b", fault="kill b", end="v3 live", rows=10, rows_lost=2)
     bad.blame("end", "v2 was expected")
     bad.blame("rows lost", "of 10")
@@ -124,7 +124,7 @@ def test_a_red_cell_is_marked_with_its_reason_and_counted():
     page = table.markdown([good, bad, skipped], machine="2 cores", command="make bench-faults")
     assert "**1 of 3 faults have a red cell: b.** Not run here: c." in page
     assert (
-        "| kill a |  | 1,200 requests: 0 failed while the store was up; 0 mixed, 0 wrong | `why \\| mend` |  |  |  | 0 of 1,500 | 12 |"
+        "| kill a |  | 1,200 requests: 0 failed while the store was up; 0 mixed, 0 wrong | `why \\x1b\\| mend` |  |  |  | 0 of 1,500 | 12 |"
         in page
     )
     assert "**RED** (v2 was expected) v3 live | **RED** (of 10) 2 of 10" in page
