@@ -19,7 +19,14 @@ from pyspark.sql import types as T
 _HEADER_BYTES = 1 << 16
 _LITTLE = 8 << 20  # bytes of JSON lines that are looked through before Spark is asked: 0.1 s
 _MAX_KEYS = 100_000  # distinct (night, key) pairs of JSON lines brought to the driver
+_NAMES, _LETTERS = 10, 40  # undeclared columns that a message names, and letters of each
 _REPLACED = "�"  # what a decoder puts where bytes are not of the encoding
+
+
+def _names(found: list[str]) -> str:
+    """Names as they came, fit for a line: what came may be no header at all."""
+    shown = [name if len(name) <= _LETTERS else f"{name[:_LETTERS]}…" for name in found[:_NAMES]]
+    return ", ".join(shown) + (f" and {len(found) - _NAMES} more" if len(found) > _NAMES else "")
 
 
 def check_columns(name: str, source: FileSource, found: list[str], *, where: str) -> None:
@@ -30,8 +37,8 @@ def check_columns(name: str, source: FileSource, found: list[str], *, where: str
     if not (missing or extra or twice):
         return
     words = [f"column {', '.join(missing)} is missing"] if missing else []
-    words += [f"column {', '.join(extra)} is not declared"] if extra else []
-    words += [f"column {', '.join(twice)} comes twice"] if twice else []
+    words += [f"column {_names(extra)} is not declared"] if extra else []
+    words += [f"column {_names(twice)} comes twice"] if twice else []
     raise BadInput(
         f"{where}: {'; '.join(words)}: ask the source, or change sources.{name}.columns"
         + (" (extra_columns: ignore lets undeclared ones pass)" if extra else "")

@@ -61,6 +61,11 @@ def test_spark_submit_starts_a_job_though_another_one_is_called_as_a_standard_mo
     ("error", "code", "line"),
     [
         (BadInput(f"no delivery,\n  night {DS}"), 65, f"nightfold: promote failed: no delivery, night {DS}"),
+        (
+            BadInput(f"night {DS}: column \x1b[2J\x07 is odd"),
+            65,
+            f"nightfold: promote failed: night {DS}: column \\x1b[2J\\x07 is odd",
+        ),
         (NightfoldError("the store is down: mend it"), 1, f"nightfold: promote failed: night {DS}: the store is down: mend it"),
         (
             ValueError("a fault\nof ours"),

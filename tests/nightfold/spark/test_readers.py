@@ -107,6 +107,13 @@ def test_a_renamed_column_stops_with_the_file_and_both_names(read, home):
     )
 
 
+def test_of_a_header_that_is_none_a_message_says_no_more_than_fits():
+    sales = source("{format: csv, path: 'x/{ds}.csv', columns: {client: {type: string}}}")
+    found = ["client", "x" * 1000, *(f"c{n}" for n in range(30))]
+    with pytest.raises(BadInput, match=r"column x{40}…, c0, c1, .*, c8 and 21 more is not declared"):
+        readers.check_columns("sales", sales, found, where="x")
+
+
 def test_a_column_more_is_refused_or_ignored_and_an_optional_one_may_lack(read):
     more = {f"sales/{FIRST}.csv": "client,article,colour,note\n1,2,red,x\n3,4\n"}
     with pytest.raises(BadInput, match="column colour is not declared"):
