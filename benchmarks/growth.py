@@ -29,7 +29,7 @@ from embedded import platform
 from nightfold import pipeline as pipelines
 from nightfold.errors import NightfoldError
 from nightfold.settings import ROOT
-from nightfold.stages import FLOW
+from nightfold.stages import FLOW, jvm_options
 from samples.land import land
 
 PIPELINE, DS = "grocery", "2017-12-03"
@@ -85,8 +85,11 @@ def take(ds: str, night: str, *, memory: str) -> Iterator[Cost]:
     for stage in (stage for stage in FLOW if stage.spark):
         job = str(ROOT / "spark_jobs" / f"{stage.name}.py")
         settings = ["--master", "local[*]", "--driver-memory", memory, "--conf", "spark.ui.enabled=false"]
-        command = [str(submit), *settings, job, "--pipeline", PIPELINE, "--ds", ds]
-        measured = measure(command, home=Path(os.devnull))  # no servers: the job alone
+        options = jvm_options(stage, pipeline=PIPELINE, ds=ds)
+        command = ["env", f"SPARK_SUBMIT_OPTS={options}", str(submit), *settings, job, "--pipeline", PIPELINE, "--ds", ds]
+        measured = measure(
+            command, home=Path(os.devnull), stdout=sys.stderr
+        )  # no servers: the job alone; our own output is the figures
         if measured.exit_code:
             raise NightfoldError(f"{stage.name} of {ds} ({night}) ended with {measured.exit_code}")
         yield Cost(night, stage.name, measured.seconds, measured.peak.bytes)

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from benchmarks.tables import aligned
 from embedded import processes
@@ -106,11 +107,11 @@ def look(roots: Iterable[int], *, seconds: float) -> Peak:
     return Peak(bytes=sizes.total(), seconds=seconds, by_name={name: (counts[name], size) for name, size in sizes.most_common()})
 
 
-def measure(command: list[str], *, home: Path, every: float = LOOK_EVERY) -> Measured:
-    """Run the command to its end, its output going where ours goes, and look every so often."""
+def measure(command: list[str], *, home: Path, every: float = LOOK_EVERY, stdout: IO[str] | None = None) -> Measured:
+    """Run the command to its end, its output going where ours goes (or to `stdout`), and look every so often."""
     start = time.monotonic()
     peak, looks = Peak(bytes=0, seconds=0.0, by_name={}), 0
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, stdout=stdout) as process:
         while True:
             now = look([process.pid, *servers(home)], seconds=time.monotonic() - start)
             peak, looks = max(peak, now, key=lambda moment: moment.bytes), looks + 1

@@ -92,7 +92,6 @@ def nightly(pipeline: Pipeline) -> DAG:
                 night=NIGHT,
                 store=pipeline.publish.connection,
                 in_turn=stage.turn,
-                short=stage.short,
                 conf={"spark.ui.enabled": "false", **size.conf},
                 driver_memory=size.driver_memory,
                 executor_memory=size.executor_memory,

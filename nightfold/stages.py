@@ -1,10 +1,15 @@
 """The flow: each stage of the night, what it reads, and which parts of the pipeline file it depends on."""
 
+import math
+import os
 from dataclasses import dataclass
 
-from nightfold import fingerprint
+from nightfold import fingerprint, rollup
 from nightfold.lake import Lake
 from nightfold.pipeline import Pipeline
+
+FIRST_COMPILER = "-XX:TieredStopAtLevel=1"
+FEW, MORE, ANY = 500_000, 3_000_000, math.inf  # rows; measured at 7 thousand and 1.6 million (docs/decisions/0010)
 
 
 @dataclass(frozen=True)
@@ -20,8 +25,8 @@ class Stage:
     spark: bool = True
     turn: bool = True
     """Whether it waits for the pipeline's turn: nights are taken one by one, the oldest first."""
-    short: bool = False
-    """Too short for the JVM's second compiler to pay: a small job took 0.8 of the time without it (docs/decisions/0010)."""
+    short: float = FEW
+    """Clean rows up to which a job is over before the JVM's second compiler has paid."""
     doc: str = ""
 
     @property
@@ -30,8 +35,10 @@ class Stage:
 
 
 FLOW = (
-    Stage("ingest", doc="Take in every landed night up to `ds` that raw lacks, as delivered: every column a string."),
-    Stage("clean", reads=("ingest",), doc="Type and check the rows; what is refused goes to `rejected`, with its reason."),
+    Stage("ingest", short=ANY, doc="Take in every landed night up to `ds` that raw lacks, as delivered: every column a string."),
+    Stage(
+        "clean", reads=("ingest",), short=ANY, doc="Type and check the rows; what is refused goes to `rejected`, with its reason."
+    ),
     Stage(
         "profile",
         reads=("ingest", "clean"),
@@ -43,6 +50,7 @@ FLOW = (
         "features",
         reads=("clean",),
         config=("recommend.interactions", "recommend.items", "recommend.filters", "split", "timezone"),
+        short=MORE,
         doc="Index users and items; interactions as of the cutoff, never a later fact.",
     ),
     Stage(
@@ -64,6 +72,7 @@ FLOW = (
         reads=("features", "model"),
         config=("recommend",),
         writes="scores",
+        short=MORE,
         doc="The list of every user, and the fallback.",
     ),
     Stage(
@@ -71,7 +80,7 @@ FLOW = (
         reads=("scores", "evaluation"),
         config=("publish",),
         writes="version",
-        short=True,
+        short=ANY,
         doc="Stage a version whole in the key-value store, and read it back.",
     ),
     Stage("promote", reads=("version",), spark=False, doc="Flip the pointer: readers get this version from now on."),
@@ -88,6 +97,19 @@ def inputs_fingerprint(stage: Stage, *, pipeline: Pipeline, ds: str, lake: Lake)
     upstream = {dataset: lake.get(dataset, ds).fingerprint for dataset in stage.reads}
     configuration = {path: _config(pipeline, path) for path in stage.config}
     return fingerprint.digest(stage.name, pipeline.pipeline, ds, configuration, upstream, fingerprint.code())
+
+
+def jvm_options(stage: Stage, *, pipeline: str, ds: str) -> str:
+    """SPARK_SUBMIT_OPTS of a stage's job: ours, and the first compiler alone where the second one would cost more than it brings."""
+    ours = os.environ.get("SPARK_SUBMIT_OPTS", "")
+    return f"{ours} {FIRST_COMPILER}".strip() if _is_short(stage, pipeline, ds) else ours
+
+
+def _is_short(stage: Stage, pipeline: str, ds: str) -> bool:
+    if stage.short == ANY:
+        return True
+    night = Lake(pipeline).find("clean", ds)
+    return night is not None and sum(sum(rollup.rows(night, source).values()) for source in night.facts["sources"]) <= stage.short
 
 
 def _config(pipeline: Pipeline, path: str) -> object:

@@ -1,7 +1,6 @@
 """The operators of the night. Thin: what they do lives in `spark_jobs/` and `nightfold/`."""
 
 import json
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -9,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from nightfold import maintenance
+from nightfold import maintenance, stages
 from nightfold import pipeline as pipelines
 from nightfold.errors import NightfoldError, NotCommitted, OlderNight, Permanent, PromotionHeld
 from nightfold.lake import Lake
@@ -76,14 +75,13 @@ class StageOperator(InTurn, SparkSubmitOperator):
 
     :param connections: ids of the Airflow Connections that the job may use
     :param in_turn: whether it waits for the pipeline's turn
-    :param short: whether the JVM's second compiler would cost more than it brings
+    The JVM's first compiler alone is used where the second one would cost more than it brings.
     """
 
     template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "night")
 
-    def __init__(self, *, connections: Sequence[str] = (), in_turn: bool = True, short: bool = False, **kwargs: Any) -> None:
+    def __init__(self, *, connections: Sequence[str] = (), in_turn: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.short = short
         self.connections = list(connections)
         self.in_turn = in_turn
 
@@ -121,8 +119,7 @@ class StageOperator(InTurn, SparkSubmitOperator):
         hook = super()._get_hook()
         hook.__class__ = StageHook  # the operator names the class that it makes, and has no other place to say so
         hook._env = {f"AIRFLOW_CONN_{name.upper()}": _value(BaseHook.get_connection(name)) for name in self.connections}
-        if self.short:
-            hook._env["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} -XX:TieredStopAtLevel=1".strip()
+        hook._env["SPARK_SUBMIT_OPTS"] = stages.jvm_options(stages.BY_NAME[self.task_id], pipeline=self.pipeline, ds=self.night)
         return hook
 
 

@@ -10,12 +10,27 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else the executors ta
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} -XX:TieredStopAtLevel=1".strip()
 """Small jobs are over before the JVM's second compiler has paid: test_ingest took 0.6 of the time without it."""
+PLATFORMS = ("e2e", "deploy")
+"""Folders of tests that start whole platforms: they go to one worker, first, since they take longest."""
 STATE = ("NIGHTFOLD_HOME", "NIGHTFOLD_LAKE", "NIGHTFOLD_LANDING", "NIGHTFOLD_PIPELINES")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A file's tests stay on one worker, with what they share; the longest begin first."""
+    here = Path(__file__).parent
+
+    def group(item: pytest.Item) -> str:
+        folder, *_ = item.path.relative_to(here).parts
+        return folder if folder in PLATFORMS else str(item.path)
+
+    items.sort(key=lambda item: group(item) not in PLATFORMS)
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
 
 
 @pytest.fixture(scope="session")
 def spark():
-    """One session for all tests; `open_session` of a job finds it and sets the pipeline's time zone on it."""
+    """One session for all tests of a worker; `open_session` of a job finds it and sets the pipeline's time zone on it."""
     import nightfold.spark  # noqa: F401 (before pyspark: its docstring says why)
 
     from pyspark.sql import SparkSession

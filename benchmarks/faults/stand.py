@@ -22,7 +22,6 @@ OURS = ("NIGHTFOLD_", "AIRFLOW_", "MLFLOW_")
 LOOK_EVERY = 0.5  # seconds between two looks at a run
 NIGHT_LIMIT = 900.0  # seconds for a whole night; one takes about 80 on two idle cores
 LAKE_SIZE = "400m"  # of the small disk that the lake lies on; two nights and what faults leave behind need 60 MB
-FIRST_COMPILER = "-XX:TieredStopAtLevel=1"  # jobs of seconds are over before the second one has paid
 SUBMIT = "spark3-submit"
 """The name under which the stand's own wrapper is found: the connection of Spark may say one of three."""
 WRAPPER = """#!/bin/sh
@@ -199,7 +198,6 @@ def standing(folder: Path, *, say: Say) -> Iterator[Stand]:
         "NIGHTFOLD_PIPELINES": str(folder / "pipelines"),
         "AIRFLOW_CONN_SPARK_DEFAULT": f'{{"conn_type":"spark","host":"local[*]","extra":{{"spark-binary":"{SUBMIT}"}}}}',
         "PATH": f"{environ['PATH']}{os.pathsep}{folder / 'bin'}",
-        "SPARK_SUBMIT_OPTS": f"{environ.get('SPARK_SUBMIT_OPTS', '')} {FIRST_COMPILER}".strip(),
     }
     before = dict(os.environ)
     with (

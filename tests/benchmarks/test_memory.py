@@ -69,3 +69,10 @@ def test_the_exit_code_is_the_commands_own(code, capfd, monkeypatch, tmp_path):
     out = capfd.readouterr().out
     assert "said" in out
     assert f"and ended with {code}" in out
+
+
+def test_the_commands_output_goes_where_it_is_told(tmp_path):
+    with (tmp_path / "out").open("w+") as out:
+        memory.measure([sys.executable, "-c", "print('its own word')"], home=tmp_path, every=0.05, stdout=out)
+        out.seek(0)
+        assert out.read() == "its own word\n"

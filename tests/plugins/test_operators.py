@@ -74,9 +74,8 @@ def context(run: str = "run 1", **attempt: int) -> dict:
 
 def stage(**more) -> StageOperator:
     where = {"pipeline": "shop", "night": NIGHT, "store": "store"}
-    return StageOperator(
-        task_id="clean", application_args=["--ds", NIGHT], name="shop-clean", **{"application": "clean.py", **where, **more}
-    )
+    job = {"task_id": "clean", "application": "clean.py", "application_args": ["--ds", NIGHT], "name": "shop-clean"}
+    return StageOperator(**(job | where | more))
 
 
 def test_a_stage_that_ends_well_is_a_success(spark_submit):
@@ -207,14 +206,37 @@ def test_connections_reach_the_jobs_environment_and_no_argument(spark_submit):
         assert SECRET not in str(getattr(operator, name)), f"{name} is shown in the web UI"
 
 
-def test_a_short_stage_adds_to_the_options_of_its_jvm_and_of_no_argument(spark_submit, monkeypatch):
+@pytest.mark.parametrize(
+    ("task", "rows", "first_alone"),
+    [
+        ("ingest", None, True),
+        ("publish", 9_000_000, True),
+        ("train", 400_000, True),
+        ("train", 600_000, False),
+        ("features", 600_000, True),
+        ("features", 3_600_000, False),
+        ("profile", None, False),  # not known: nothing was cleaned
+    ],
+)
+def test_a_little_job_has_its_jvms_first_compiler_alone_and_that_is_no_argument(
+    spark_submit, monkeypatch, home, task, rows, first_alone
+):
     folder = spark_submit(0)
     monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Xshare:auto")
-    stage(short=True).execute(context())
-    assert "SPARK_SUBMIT_OPTS=-Xshare:auto -XX:TieredStopAtLevel=1" in (folder / "environment").read_text().splitlines()
+    if rows:
+        nights = {night: {"fingerprint": "f", "data": "d", "rows": rows // 2} for night in ("2017-12-02", NIGHT)}
+        what = {
+            "pipeline": "shop",
+            "dataset": "clean",
+            "night": NIGHT,
+            "attempt": "a",
+            "fingerprint": "f",
+        }
+        Lake("shop").commit(Manifest(**what, facts={"sources": {"sales": nights}}))
+    stage(task_id=task).execute(context())
+    options = "-Xshare:auto -XX:TieredStopAtLevel=1" if first_alone else "-Xshare:auto"
+    assert f"SPARK_SUBMIT_OPTS={options}" in (folder / "environment").read_text().splitlines()
     assert "Tiered" not in (folder / "arguments").read_text()
-    stage().execute(context())
-    assert "SPARK_SUBMIT_OPTS=-Xshare:auto" in (folder / "environment").read_text().splitlines()
 
 
 @pytest.mark.parametrize("master", ["local[*]", "yarn", "k8s://https://h:6443", "spark://h:7077"])
