@@ -15,15 +15,16 @@ PLATFORMS = ("e2e", "deploy")
 STATE = ("NIGHTFOLD_HOME", "NIGHTFOLD_LAKE", "NIGHTFOLD_LANDING", "NIGHTFOLD_PIPELINES")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A file's tests stay on one worker, with what they share; the longest begin first."""
     here = Path(__file__).parent
 
     def group(item: pytest.Item) -> str:
-        folder, *_ = item.path.relative_to(here).parts
-        return folder if folder in PLATFORMS else str(item.path)
+        file = item.path.relative_to(here)
+        return "platforms" if file.parts[0] in PLATFORMS else str(file)
 
-    items.sort(key=lambda item: group(item) not in PLATFORMS)
+    items.sort(key=lambda item: group(item) != "platforms")
     for item in items:
         item.add_marker(pytest.mark.xdist_group(group(item)))
 

@@ -1,7 +1,6 @@
 """Real PostgreSQL and Valkey on a home of their own: up, closed to strangers, up again after a crash, down."""
 
 import os
-import signal
 import socket
 import subprocess
 import tempfile
@@ -44,6 +43,13 @@ def everybody(settings) -> list[int]:
     return [process.pid for name in PARTS for process in family(record_of(settings.home, name))]
 
 
+def kill(pid: int) -> None:
+    """As a crash: dead when this returns."""
+    process = psutil.Process(pid)
+    process.kill()
+    process.wait(timeout=30)
+
+
 def connect(settings, **changes):
     port = settings.port("NIGHTFOLD_SHOP_PORT")
     login = {"user": "shop", "password": settings["NIGHTFOLD_SHOP_PASSWORD"], "dbname": "grocer"}
@@ -84,7 +90,7 @@ def test_real_servers_refuse_strangers_recover_from_a_crash_and_leave_nothing_be
     kv.execute_command("WAITAOF", 1, 0, 5000)
     before = {name: record_of(settings.home, name).pid for name in PARTS}
     for name in ("valkey", "shop"):
-        os.kill(before[name], signal.SIGKILL)
+        kill(before[name])
     platform.up(home=settings.home, names=PARTS, environ=environ, say=said.append)
     after = {name: record_of(settings.home, name).pid for name in PARTS}
     assert after["postgres"] == before["postgres"], "what was well is left alone"
@@ -121,7 +127,7 @@ def test_airflow_is_started_anew_with_its_database_however_well_it_looks(tmp_pat
     parts = {name: Part(name=name, **sleeps) for name in names}
     for part in parts.values():
         start(tmp_path, part)
-    os.kill(record_of(tmp_path, dies).pid, signal.SIGKILL)
+    kill(record_of(tmp_path, dies).pid)
     try:
         assert set(platform._clear_the_dead(settings, parts)) == again
         assert {name for name in names if process_of(record_of(tmp_path, name)) is None} == again
