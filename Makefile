@@ -39,7 +39,7 @@ test: setup lint  ## lint, then all tests (ARGS="-k name" for some)
 	@$(WITH_JAVA) $(PYTHON) -m pytest $(ARGS)
 
 test-all: setup lint  ## the same, and what takes longer: faults, three months of nights (ARGS="-k name" for some)
-	@$(WITH_JAVA) $(PYTHON) -m pytest -m "" $(ARGS)
+	@$(WITH_JAVA) $(PYTHON) -m pytest -m "" -n 0 $(ARGS)
 
 lint: venv  ## check style and format
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .

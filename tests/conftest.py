@@ -10,23 +10,12 @@ os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else the executors ta
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 os.environ["SPARK_SUBMIT_OPTS"] = f"{os.environ.get('SPARK_SUBMIT_OPTS', '')} -XX:TieredStopAtLevel=1".strip()
 """Small jobs are over before the JVM's second compiler has paid: test_ingest took 0.6 of the time without it."""
-PLATFORMS = ("e2e", "deploy")
-"""Folders of tests that start whole platforms: they go to one worker, first, since they take longest."""
 STATE = ("NIGHTFOLD_HOME", "NIGHTFOLD_LAKE", "NIGHTFOLD_LANDING", "NIGHTFOLD_PIPELINES")
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in this hook too
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay on one worker, with what they share; the longest begin first."""
-    here = Path(__file__).parent
-
-    def group(item: pytest.Item) -> str:
-        file = item.path.relative_to(here)
-        return "platforms" if file.parts[0] in PLATFORMS else str(file)
-
-    items.sort(key=lambda item: group(item) != "platforms")
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+    """What takes longest begins first: workers take file after file."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
 
 
 @pytest.fixture(scope="session")
