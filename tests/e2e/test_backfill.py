@@ -20,7 +20,7 @@ import pytest
 import yaml
 from e2e.conftest import OURS, Night
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(0)]  # its own limits grow with the nights
 
 DAG = "nightly_grocery"
 FIRST = date(2017, 2, 1)  # the 32nd day
