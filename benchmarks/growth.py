@@ -87,9 +87,8 @@ def take(ds: str, night: str, *, memory: str) -> Iterator[Cost]:
         settings = ["--master", "local[*]", "--driver-memory", memory, "--conf", "spark.ui.enabled=false"]
         options = jvm_options(stage, pipeline=PIPELINE, ds=ds)
         command = ["env", f"SPARK_SUBMIT_OPTS={options}", str(submit), *settings, job, "--pipeline", PIPELINE, "--ds", ds]
-        measured = measure(
-            command, home=Path(os.devnull), stdout=sys.stderr
-        )  # no servers: the job alone; our own output is the figures
+        # no servers: the job alone; its words go beside the figures, not among them
+        measured = measure(command, home=Path(os.devnull), stdout=sys.stderr)
         if measured.exit_code:
             raise NightfoldError(f"{stage.name} of {ds} ({night}) ended with {measured.exit_code}")
         yield Cost(night, stage.name, measured.seconds, measured.peak.bytes)

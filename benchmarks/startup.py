@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.tables import aligned
 from nightfold.errors import NightfoldError
 from nightfold.settings import ROOT
+from nightfold.stages import FIRST_COMPILER
 
 RUNS = 7
 JOB = ROOT / "nightfold" / "spark" / "small_job.py"
@@ -48,7 +49,7 @@ def ways() -> dict[str, str]:
     if not ARCHIVE.is_file():
         raise NightfoldError(f"{ARCHIVE} is not there: `make setup` makes it, or says in .venv/spark/log why it cannot")
     made = OPTIONS.read_text(encoding="utf-8").strip()
-    return {PLAIN: "", SHARED: made, SHORT: f"{made} -XX:TieredStopAtLevel=1"}
+    return {PLAIN: "", SHARED: made, SHORT: f"{made} {FIRST_COMPILER}"}
 
 
 def start(options: str, *, job: Path = JOB) -> float:

@@ -1,6 +1,11 @@
 """The named errors. A message is one line: the file, row or field; the night; the mend."""
 
 
+def printable(text: str) -> str:
+    """The same with all that is no letter to be shown as an escape: a message may quote what was delivered."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class NightfoldError(Exception):
     """Anything that Nightfold refuses. Worth a retry unless it is also `Permanent`."""
 

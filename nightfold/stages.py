@@ -4,7 +4,7 @@ import math
 import os
 from dataclasses import dataclass
 
-from nightfold import fingerprint, rollup
+from nightfold import fingerprint
 from nightfold.lake import Lake
 from nightfold.pipeline import Pipeline
 
@@ -109,7 +109,7 @@ def _is_short(stage: Stage, pipeline: str, ds: str) -> bool:
     if stage.short == ANY:
         return True
     night = Lake(pipeline).find("clean", ds)
-    return night is not None and sum(sum(rollup.rows(night, source).values()) for source in night.facts["sources"]) <= stage.short
+    return night is not None and night.rows is not None and night.rows <= stage.short
 
 
 def _config(pipeline: Pipeline, path: str) -> object:

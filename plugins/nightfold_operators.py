@@ -71,11 +71,10 @@ class StageOperator(InTurn, SparkSubmitOperator):
     """One stage of the night as a Spark job of its own.
 
     Connections reach the job through its environment, never through arguments. A job that says that a retry would
-    see the same facts (exit code 65) fails at once.
+    see the same facts (exit code 65) fails at once. A little job has its JVM's first compiler alone.
 
     :param connections: ids of the Airflow Connections that the job may use
     :param in_turn: whether it waits for the pipeline's turn
-    The JVM's first compiler alone is used where the second one would cost more than it brings.
     """
 
     template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "night")

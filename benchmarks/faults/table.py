@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nightfold.errors import printable
+
 HEAD = ("fault", "what was struck", "reader", "the operator was told", "tasks", "who acted", "end", "rows lost", "seconds")
 
 
@@ -110,8 +112,7 @@ def markdown(rows: Sequence[Row], *, machine: str, command: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    printable = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in " ".join(text.split()))
-    return printable.replace("|", "\\|")
+    return printable(" ".join(text.split())).replace("|", "\\|")
 
 
 EXPLANATION = """\

@@ -21,7 +21,7 @@ from typing import Any
 
 from nightfold import pipeline as pipelines
 from nightfold import turns
-from nightfold.errors import BadInput, NightfoldError, Permanent
+from nightfold.errors import BadInput, NightfoldError, Permanent, printable
 from nightfold.lake import Lake, Manifest
 from nightfold.pipeline import Pipeline
 from nightfold.settings import lake_uri
@@ -233,9 +233,8 @@ def _complain(stage: Stage, ds: str, error: Exception, code: int) -> int:
         message = f"{_first_line(error)}: its trace says where"
     elif not isinstance(error, NightfoldError):
         message = f"{_first_line(error)}: not foreseen; its trace says where, and a retry may help"
-    message = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)  # it may quote what was delivered: no escapes
     when = "" if ds in message else f"night {ds}: "
-    print(f"nightfold: {stage.name} failed: {when}{message}", file=sys.stderr, flush=True)  # noqa: T201
+    print(f"nightfold: {stage.name} failed: {when}{printable(message)}", file=sys.stderr, flush=True)  # noqa: T201
     return code
 
 

@@ -224,15 +224,7 @@ def test_a_little_job_has_its_jvms_first_compiler_alone_and_that_is_no_argument(
     folder = spark_submit(0)
     monkeypatch.setenv("SPARK_SUBMIT_OPTS", "-Xshare:auto")
     if rows:
-        nights = {night: {"fingerprint": "f", "data": "d", "rows": rows // 2} for night in ("2017-12-02", NIGHT)}
-        what = {
-            "pipeline": "shop",
-            "dataset": "clean",
-            "night": NIGHT,
-            "attempt": "a",
-            "fingerprint": "f",
-        }
-        Lake("shop").commit(Manifest(**what, facts={"sources": {"sales": nights}}))
+        Lake("shop").commit(Manifest(pipeline="shop", dataset="clean", night=NIGHT, attempt="a", fingerprint="f", rows=rows))
     stage(task_id=task).execute(context())
     options = "-Xshare:auto -XX:TieredStopAtLevel=1" if first_alone else "-Xshare:auto"
     assert f"SPARK_SUBMIT_OPTS={options}" in (folder / "environment").read_text().splitlines()
