@@ -1,4 +1,4 @@
-"""The command line: `nightfold validate|lookup|versions|rollback|release|unlock|maintain|forget|report`.
+"""The command line: `nightfold validate|lookup|versions|rollback|release|retake|unlock|maintain|forget|report`.
 
 Exit 0 only on success; 2 for wrong use; 1 otherwise, with one line on stderr that names the file, field or key and the mend.
 """
@@ -9,12 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
-from nightfold import forgetting, maintenance, turns
+from nightfold import forgetting, intake, maintenance, turns
 from nightfold import pipeline as pipelines
-from nightfold.errors import NightfoldError, NotCommitted
+from nightfold.errors import BadInput, NightfoldError, NotCommitted
 from nightfold.lake import Lake
 from nightfold.store import Store, Version, open_store
 from nightfold.store.lists import lookup, lookup_all
@@ -109,6 +109,17 @@ def _release(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _retake(arguments: argparse.Namespace) -> int:
+    name, source, night = arguments.pipeline, arguments.source, arguments.ds
+    sources = pipelines.named(name).sources
+    if source not in sources:
+        raise BadInput(f"{name}: no source {source!r}; there are: {', '.join(sources)}")
+    intake.ask_again(Lake(name), source, night)
+    text = f"{name}: {source} of night {night} is taken again by the next ingest: clear `ingest` of that night in Airflow"
+    _show(arguments, {"pipeline": name, "source": source, "night": night}, text)
+    return 0
+
+
 def _unlock(arguments: argparse.Namespace) -> int:
     store = _store(arguments.pipeline)
     turn = store.turn(arguments.pipeline)
@@ -179,6 +190,13 @@ def _show(arguments: argparse.Namespace, facts: dict[str, Any], text: str) -> No
     print(json.dumps(facts, ensure_ascii=False) if arguments.json else text)
 
 
+def _night(text: str) -> str:
+    try:
+        return str(date.fromisoformat(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a night, YYYY-MM-DD, not {text!r}") from None
+
+
 def _length(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, not {text!r}")
@@ -234,6 +252,9 @@ def _parser() -> argparse.ArgumentParser:
     back = command("rollback", _rollback, "Go back to an older promoted version; promotions wait until released.")
     back.add_argument("--to", default=None, metavar="VERSION", help="which one; without it, the one before")
     command("release", _release, "Let promotions go on after a rollback.")
+    again = command("retake", _retake, "Have a night of a source taken again by the next ingest, as when its delivery was mended.")
+    again.add_argument("source", metavar="SOURCE")
+    again.add_argument("--ds", required=True, type=_night, metavar="NIGHT", help="the night, YYYY-MM-DD")
     command("unlock", _unlock, "Let the next run have its turn, when the one that has it is known to be dead.")
     upkeep = command("maintain", _maintain, "Remove what retention lets go: dead attempts, old nights, rows and runs.")
     upkeep.add_argument("--ds", default=None, metavar="NIGHT", help="count back from this night; without it, from the last one")

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from nightfold import fingerprint, landing
-from nightfold.errors import BadInput
+from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake, Manifest
 from nightfold.landing import LandedFile
 from nightfold.pipeline import FileSource, Pipeline, TableSource
@@ -19,6 +19,9 @@ CODE = ("spark_jobs/ingest.py", "nightfold/spark/readers.py", "nightfold/spark/d
 """Of what decides how a delivery is read: when it changes, every night is taken again."""
 NOT_READING = {"closed", "duplicates", "references", "max_rejected", "empty", "columns", "changed", "gone", "look_back"}
 """Fields of a source that say nothing of how a delivery is read."""
+
+AGAIN = "again"
+"""Fact of a night of a source that somebody has asked to be taken again: it counts until it is."""
 
 Change = dict[str, Any]
 """{"source", "night", "kind": changed | late | gone, "done": taken | kept, "was", "now": fingerprints, or None}"""
@@ -54,6 +57,25 @@ def plan(lake: Lake, pipeline: Pipeline, ds: str, name: str) -> Plan:
     if isinstance(source, FileSource):
         return _files(lake, pipeline, ds, name, source)
     return _table(lake, pipeline, ds, name, source)
+
+
+def ask_again(lake: Lake, source: str, night: str) -> None:
+    """The next `ingest` takes this night of a source again, whatever the source's `changed` says; until then it counts as it is.
+
+    Raises NotCommitted when it was never taken.
+    """
+    names = lake.committed(f"raw/{source}").get(night)
+    taken = lake.find(f"raw/{source}", night)
+    if not names or taken is None:
+        raise NotCommitted(
+            f"{source}, night {night}: {lake.pipeline} has not taken it yet: run ingest, there is nothing to take again"
+        )
+    asked = taken.model_copy(update={"facts": {**taken.facts, AGAIN: True}})
+    lake.write_text(f"{lake.pipeline}/raw/{source}/{names[-1]}", asked.model_dump_json(indent=1))
+
+
+def _asked(manifest: Manifest | None) -> bool:
+    return manifest is not None and manifest.facts.get(AGAIN, False)
 
 
 def rules(source: FileSource | TableSource) -> str:
@@ -95,7 +117,7 @@ def gone(name: str, source: FileSource | TableSource, night: str, *, where: str,
 
 def _snapshot(lake: Lake, ds: str, name: str, source: FileSource | TableSource) -> Plan:
     taken = lake.find(f"raw/{name}", ds)
-    if taken is not None and taken.facts.get("rules") == rules(source):
+    if taken is not None and taken.facts.get("rules") == rules(source) and not _asked(taken):
         return Plan(kept={ds: taken}, files={}, nights=[])  # a snapshot is history once it is taken
     if isinstance(source, TableSource):
         return Plan(kept={}, files={}, nights=[ds])
@@ -114,6 +136,8 @@ def _files(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: FileSourc
             f"{landing.place(source, ds)}: no delivery for night {ds}: have it landed, or declare the day under sources.{name}.closed"
         )
     kept = {night: manifest for night, manifest in before.items() if night not in landed}  # landing is no archive; raw is
+    if asked := [night for night, manifest in kept.items() if _asked(manifest)]:
+        raise BadInput(f"{landing.place(source, asked[0])}: night {asked[0]} is to be taken again and is not there: have it landed")
     cleared = min(landed, default=ds)  # old deliveries are cleared away, the oldest first: these are no change
     changes = [
         gone(name, source, night, where=landing.place(source, night), was=manifest.fingerprint)
@@ -130,6 +154,10 @@ def _files(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: FileSourc
             files[night] = hashed
             if night < max(before, default="") and night <= last:
                 changes.append(change(name, night, "late", "taken", now=now))
+        elif _asked(manifest):
+            files[night] = hashed
+            if manifest.fingerprint != now:
+                changes.append(change(name, night, "changed", "taken", was=manifest.fingerprint, now=now))
         elif manifest.fingerprint == now:
             kept[night] = manifest
         elif _content(manifest.facts["files"]) == _content([file.as_fact() for file in hashed]):
@@ -149,7 +177,7 @@ def _table(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: TableSour
     days = [str(first + timedelta(days=i)) for i in range((last - first).days + 1)]
     nights = [day for day in days if date.fromisoformat(day) not in source.closed]
     before = lake.find_all(f"raw/{name}", nights)
-    kept = {night: m for night, m in before.items() if m.facts.get("rules") == rules(source)}
+    kept = {night: m for night, m in before.items() if m.facts.get("rules") == rules(source) and not _asked(m)}
     since = str(last - timedelta(days=source.look_back))
     looked = {night: m for night, m in kept.items() if since <= night < ds}
     return Plan(

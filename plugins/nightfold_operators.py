@@ -1,6 +1,7 @@
 """The operators of the night. Thin: what they do lives in `spark_jobs/` and `nightfold/`."""
 
 import json
+import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ from nightfold.store import Turn, store_at
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import BaseHook, Connection, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 from nightfold_turns import InTurn
 
 AFTER_ALL = "9999-12-31"
@@ -39,7 +40,9 @@ def night_of(dag_run: Any, params: Any, timezone: str) -> str:
     if params["ds"]:
         return str(params["ds"])
     if str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "manual" or dag_run.data_interval_start is None:
-        raise AirflowFailException("nightfold: a manual run must say its night: trigger again with 'Night' filled in, YYYY-MM-DD")
+        why = "nightfold: a manual run must say its night: trigger again with 'Night' filled in, YYYY-MM-DD"
+        logging.getLogger("airflow.task").error(why)  # a line of its own: the error itself stands in a traceback
+        raise AirflowFailException(why)
     return dag_run.data_interval_start.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%d")
 
 
@@ -91,6 +94,15 @@ class StageOperator(InTurn, SparkSubmitOperator):
     def _submit(self, context: Context) -> None:
         try:
             super().execute(context)
+        except AirflowTaskTimeout:
+            limit = f"{self.execution_timeout.total_seconds() / 60:g} minutes" if self.execution_timeout else "its time"
+            self.log.error(
+                "nightfold: %s failed: night %s: it took longer than %s: raise resources.timeout_minutes, or see what it waits for",
+                self.task_id,
+                self.night,
+                limit,
+            )
+            raise
         except AirflowException:
             process = self._hook._submit_sp if self._hook else None
             code = process.returncode if process is not None else None
@@ -150,20 +162,14 @@ class PromoteOperator(InTurn):
 
     def _promote(self, turn: Turn) -> str:
         if self.wanted != "True":
-            raise AirflowSkipException(
-                f"nightfold: night {self.night} is staged, not promoted, as the trigger form says; live stays"
-            )
+            self.skipped(f"night {self.night} is staged, not promoted, as the trigger form says; live stays")
         try:
             store = store_at(BaseHook.get_connection(self.store).get_uri())
             outcome = promote(store, self.pipeline, self.night, token=turn.token, keep=self.keep)
         except (PromotionHeld, OlderNight) as error:
-            raise AirflowSkipException(f"nightfold: {error}") from None
-        except Permanent as error:
-            self.log.error("nightfold: promote failed: %s", error)
-            raise AirflowFailException(f"nightfold: {error}") from None
+            self.skipped(error)
         except NightfoldError as error:
-            self.log.error("nightfold: promote failed: %s", error)
-            raise AirflowException(f"nightfold: {error}") from None
+            self.failed(error)
         self.log.info("nightfold: promote: %s", outcome)
         return outcome
 
@@ -176,13 +182,17 @@ class MaintainOperator(InTurn):
 
     def execute(self, context: Context) -> str:
         with self.turn(context):
-            lake = Lake(self.pipeline)
-            store = store_at(BaseHook.get_connection(self.store).get_uri())
             try:
-                ds = maintenance.last_night(lake)
+                return self._maintain()
             except NotCommitted as nothing:
-                raise AirflowSkipException(f"nightfold: {nothing}") from None
-            going = maintenance.maintain(lake, pipelines.named(self.pipeline), store, ds=ds, now=datetime.now(UTC))
-            for one in going:
-                self.log.info("nightfold: removed %s (%s)", one.path, one.why)
-            return maintenance.summary(self.pipeline, going)
+                self.skipped(nothing)
+            except NightfoldError as error:
+                self.failed(error)
+
+    def _maintain(self) -> str:
+        lake, store = Lake(self.pipeline), store_at(BaseHook.get_connection(self.store).get_uri())
+        ds = maintenance.last_night(lake)
+        going = maintenance.maintain(lake, pipelines.named(self.pipeline), store, ds=ds, now=datetime.now(UTC))
+        for one in going:
+            self.log.info("nightfold: removed %s (%s)", one.path, one.why)
+        return maintenance.summary(self.pipeline, going)

@@ -75,10 +75,8 @@ class InTurn(BaseOperator):
         except TurnTaken as taken:
             self.log.info("nightfold: %s", taken)
             self._wait(holder)
-        except Permanent as error:
-            raise AirflowFailException(f"nightfold: {error}") from None
         except NightfoldError as error:
-            raise AirflowException(f"nightfold: {error}") from None
+            self.failed(error)
         over = True
         try:
             with turns.kept(store, self.pipeline, holder, self.night, say=said):
@@ -94,6 +92,16 @@ class InTurn(BaseOperator):
                 _ = store.leave_turn(self.pipeline, holder) if over else store.keep_turn(self.pipeline, holder, seconds=turns.GAP)
             except NightfoldError as error:  # the work is done; the turn frees itself
                 said("nightfold: %s", error)
+
+    def failed(self, error: NightfoldError) -> NoReturn:
+        """Say the cause in a line of its own, and fail; for good where a retry would see the same facts."""
+        self.log.error("nightfold: %s failed: %s", self.task_id, error)
+        raise (AirflowFailException if isinstance(error, Permanent) else AirflowException)(f"nightfold: {error}") from None
+
+    def skipped(self, why: object) -> NoReturn:
+        """Say why there is nothing to do, and let the task count as skipped."""
+        self.log.warning("nightfold: %s skipped: %s", self.task_id, why)
+        raise AirflowSkipException(f"nightfold: {why}") from None
 
     def _wait(self, holder: str) -> NoReturn:
         trigger = TurnTrigger(pipeline=self.pipeline, night=self.night, holder=holder, connection=self.store)

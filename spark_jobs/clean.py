@@ -52,7 +52,9 @@ def plan(job: Job, name: str, ingested: Manifest) -> Wanted:
     """Hold raw against what is clean."""
     source = job.pipeline.sources[name]
     rules = fingerprint.digest(
-        source.model_dump(mode="json", include={"columns", "duplicates", "references", "max_rejected"}),
+        source.model_dump(
+            mode="json", include={"columns", "duplicates", "references", "max_rejected"}, exclude={"columns": {"__all__": {"also"}}}
+        ),
         fingerprint.code_of(*CODE),
         job.pipeline.timezone,
     )
@@ -65,7 +67,7 @@ def plan(job: Job, name: str, ingested: Manifest) -> Wanted:
         if night not in before or before[night].facts.get("raw") != nights[night]["fingerprint"]:
             raise BadInput(
                 f"{name}, night {night}: its raw rows are gone (retention.raw_days) and no clean rows were made from them: "
-                "have the delivery landed again"
+                f"have that delivery landed, then `nightfold retake {job.pipeline.pipeline} {name} --ds {night}`, and run ingest"
             )
     kept |= {night: before[night] for night in gone}
     fresh = [night for night in prints if night not in kept]

@@ -17,11 +17,12 @@ from nightfold.spark import tables
 from nightfold.spark.job import Job, Outcome, run
 from nightfold.stages import BY_NAME, inputs_fingerprint
 from nightfold.store import Store, VersionManifest, store_at
-from nightfold.store.lists import checksum, encode, record_digest
+from nightfold.store.lists import checksum, encode, is_whole, record_digest
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
+WRITTEN_ANEW = "the store had lost lists of it: it was written anew"
 SAMPLE = 20  # one record in so many is read back and compared; all are counted
 Records = dict[str, bytes]
 
@@ -72,12 +73,13 @@ def inspect(store_uri: str, *, pipeline: str, version: str, attempt: str) -> Cal
 
 
 def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, store: Store, uri: str) -> VersionManifest:
-    """Stage and seal the night's version, or find it sealed before."""
+    """Stage and seal the night's version, or find it sealed before, and whole."""
     name, size = job.pipeline.pipeline, job.pipeline.publish.batch
     keys, total = in_batches(lists, digests, batch=size)
     content = checksum([total, record_digest("", fallback)])
     version = f"{job.ds.replace('-', '')}-{digest(scores.fingerprint, content)[:12]}"
-    if (found := store.find(name, version)) is not None:
+    found = store.find(name, version)
+    if found is not None and is_whole(store, found.manifest):
         return found.manifest
     place = {"pipeline": name, "version": version, "attempt": job.attempt}
     server = store.server_id()
@@ -104,7 +106,10 @@ def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, st
         facts={"scores": scores.fingerprint, "top_n": job.pipeline.recommend.top_n, "dimensions": dimensions(job)},
         metrics=job.lake.get("evaluation", job.ds).facts["metrics"],
     )
-    return store.seal(manifest, keep=job.pipeline.publish.keep)
+    if found is None:
+        return store.seal(manifest, keep=job.pipeline.publish.keep)
+    before = {"remarks": [*found.manifest.remarks, WRITTEN_ANEW], "published_at": found.manifest.published_at}
+    return store.seal(manifest.model_copy(update=before), keep=job.pipeline.publish.keep, broken=found.manifest.attempt)
 
 
 def dimensions(job: Job) -> dict[str, str]:
@@ -116,11 +121,12 @@ def dimensions(job: Job) -> dict[str, str]:
 
 
 def planned(job: Job) -> str:
-    """What the stages before give; something that was never committed when the store has lost the version since."""
+    """What the stages before give; something that was never committed when the store has lost the version, or lists of it, since."""
     before = job.lake.find("version", job.ds)
     if before is not None:
         store = store_at(settings.connection_uri(job.pipeline.publish.connection))
-        if store.find(job.pipeline.pipeline, before.facts["version"]) is None:
+        kept = store.find(job.pipeline.pipeline, before.facts["version"])
+        if kept is None or not is_whole(store, kept.manifest):
             return f"gone from the store, again in {job.attempt}"
     return inputs_fingerprint(BY_NAME["publish"], pipeline=job.pipeline, ds=job.ds, lake=job.lake)
 

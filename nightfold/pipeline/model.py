@@ -150,7 +150,7 @@ class Schedule(Part):
     """When the night is taken."""
 
     cron: str | None = None
-    """In the pipeline's time zone. Absent: only by hand and by backfill."""
+    """In the pipeline's time zone. Absent: only by hand, for Airflow fills back only what has a clock."""
     start: date
     """The first night."""
     until: date | None = None

@@ -22,6 +22,8 @@ class Column(Part):
     """Refuse a row in which this column is missing or blank."""
     optional: bool = False
     """The delivery may lack this column altogether; without this, a missing or renamed column stops the night."""
+    also: list[str] = []
+    """Other names under which it is delivered, such as a new one since the source renamed it; what was taken before stays as it is."""
     min: float | None = None
     """Refuse a smaller number."""
     max: float | None = None
@@ -114,11 +116,18 @@ class _Source(Part):
         for name in self.columns:
             if name.startswith("_") or name == "night":
                 raise ValueError(f"column {name!r}: names starting with '_' and the name 'night' are Nightfold's own")
+        names = [*self.columns, *(other for column in self.columns.values() for other in column.also)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"also: {', '.join(twice)} names more than one column")
         return self
 
     @property
     def nightly(self) -> bool:
         return self.delivery == "nightly"
+
+    def declared(self, delivered: str) -> str:
+        """The column that is delivered under this name; the name itself when none is."""
+        return next((name for name, column in self.columns.items() if delivered in column.also), delivered)
 
 
 class FileSource(_Source):

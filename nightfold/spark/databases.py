@@ -52,8 +52,9 @@ def table(spark: SparkSession, name: str, source: TableSource, *, ds: str, windo
         return
     with _connect(uri, source) as connection:
         snapshot = _begin(connection, uri, window)
-        check_columns(name, source, _columns(connection, source), where=_where(source))
-        parts = _partitions(connection, source)
+        found = _columns(connection, source)
+        check_columns(name, source, [source.declared(column) for column in found], where=_where(source))
+        parts = _partitions(connection, source, found)
         read = _reader(uri, source, parts, snapshot, window)
         fields = ", ".join(f"`{c}` string" for c in source.columns)
         splits = spark.range(0, len(parts), 1, numPartitions=len(parts))  # a task per part, and nothing to shuffle
@@ -82,21 +83,27 @@ def _select(source: TableSource, found: list[str], predicate: str, window: Windo
     # The server writes the text of a value: it knows every type that it has, Arrow does not (uuid, arrays, intervals).
     # SQLite's driver takes a column's type from its first rows, and fails when these are NULL: so a text is marked there.
     value = "CASE WHEN {0} IS NULL THEN '' ELSE '=' || CAST({0} AS TEXT) END" if sqlite else "CAST({0} AS TEXT)"
-    columns = ", ".join(f"{value.format(_name(c) if c in found else 'NULL')} AS {_name(c)}" for c in source.columns)
+    here = _delivered(source, found)
+    columns = ", ".join(f"{value.format(_name(here[c]) if c in here else 'NULL')} AS {_name(c)}" for c in source.columns)
     conditions = [predicate] if predicate else []
     if window is not None:
         after = date.fromisoformat(window.last) + timedelta(days=1)
-        night = _name(str(source.night_column))
+        night = _name(here.get(str(source.night_column), str(source.night_column)))
         conditions.append(f"{night} >= '{window.first}' AND {night} < '{after}'")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT {columns} FROM {_quoted(source)}{where}"  # noqa: S608
 
 
-def _partitions(connection: Any, source: TableSource) -> list[str]:
+def _delivered(source: TableSource, found: list[str]) -> dict[str, str]:
+    """Each declared column that the table has → its name there."""
+    return {source.declared(column): column for column in found if source.declared(column) in source.columns}
+
+
+def _partitions(connection: Any, source: TableSource, found: list[str]) -> list[str]:
     """One predicate per partition, which together cover every row once; an empty one means all rows."""
     if source.partitions == 1:
         return [""]
-    column = _name(str(source.partition_by))
+    column = _name(_delivered(source, found).get(str(source.partition_by), str(source.partition_by)))
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT MIN({column}), MAX({column}) FROM {_quoted(source)}")  # noqa: S608
         low, high = cursor.fetchone()
@@ -171,34 +178,41 @@ def _jdbc(spark: SparkSession, name: str, source: TableSource, uri: str, window:
     for key, value in parse_qsl(query):
         reader = reader.option(key, value)
     try:
-        rows = (_jdbc_partitions(reader, source) if source.partitions > 1 else reader).load()
+        rows = reader.load()
+        here = _folded(source, rows.columns)
+        check_columns(name, source, list(here), where=_where(source))
+        if source.partitions > 1:
+            rows = _jdbc_partitions(reader, source, here).load()
     except (PySparkException, Py4JJavaError) as error:
         words = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error).split("\n")[0]
         address = re.sub("//[^/]*@", "//", re.split("[;?]", uri)[0])
         raise DatabaseError(
             f"{_where(source)} at {address}: {words}: is it up, is the table there, and the driver in spark.jars.packages?"
         ) from error
-    folded = {column.lower(): column for column in rows.columns}  # many databases fold names to upper case
-    declared = {column.lower(): column for column in source.columns}
-    check_columns(name, source, [declared.get(low, column) for low, column in folded.items()], where=_where(source))
     if window is not None:
         after = date.fromisoformat(window.last) + timedelta(days=1)
-        moment = F.col(f"`{folded[str(source.night_column).lower()]}`").cast("timestamp")
+        moment = F.col(f"`{here[str(source.night_column)]}`").cast("timestamp")
         rows = rows.where((moment >= F.lit(window.first).cast("timestamp")) & (moment < F.lit(str(after)).cast("timestamp")))
     absent = F.lit(None).cast("string")
-    return rows.select(
-        *(as_text(rows.schema[folded[c.lower()]]).alias(c) if c.lower() in folded else absent.alias(c) for c in source.columns)
-    )
+    return rows.select(*(as_text(rows.schema[here[c]]).alias(c) if c in here else absent.alias(c) for c in source.columns))
 
 
-def _jdbc_partitions(reader: DataFrameReader, source: TableSource) -> DataFrameReader:
-    low, high = reader.load().agg(F.min(str(source.partition_by)), F.max(str(source.partition_by))).collect()[0]  # one row
+def _folded(source: TableSource, found: list[str]) -> dict[str, str]:
+    """Each column by its declared name (its own when it is not declared) → its name there: many databases fold names to upper case."""
+    names = [name for column, rules in source.columns.items() for name in (column, *rules.also)]
+    declared = {name.lower(): source.declared(name) for name in names}
+    return {declared.get(column.lower(), column): column for column in found}
+
+
+def _jdbc_partitions(reader: DataFrameReader, source: TableSource, here: dict[str, str]) -> DataFrameReader:
+    column = here.get(str(source.partition_by), str(source.partition_by))
+    low, high = reader.load().agg(F.min(column), F.max(column)).collect()[0]  # one row
     if low is None:
         return reader
     if not isinstance(low, int | Decimal):
         raise _not_an_integer(source)
     split = {"lowerBound": int(low), "upperBound": int(high) + 1, "numPartitions": source.partitions}
-    return reader.options(partitionColumn=source.partition_by, **split)
+    return reader.options(partitionColumn=column, **split)
 
 
 def _finished(rows: DataFrame, source: TableSource, ds: str) -> DataFrame:

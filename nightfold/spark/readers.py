@@ -111,7 +111,7 @@ def _csv_header(file: LandedFile, source: FileSource) -> tuple[str, ...]:
     except LookupError as error:
         raise BadInput(f"{file.uri}: no such encoding {source.encoding!r}: mend the source's encoding") from error
     rows = csv.reader(io.StringIO(text.removeprefix("\ufeff"), newline=""), delimiter=source.delimiter)
-    return tuple(next(filter(None, rows), []))
+    return tuple(source.declared(name) for name in next(filter(None, rows), []))
 
 
 def _csv_group(spark: SparkSession, source: FileSource, header: tuple[str, ...], uris: list[str], night: Column) -> DataFrame:
@@ -145,8 +145,10 @@ def _json_lines(
     if by_night is None:
         by_night = _keys(parsed, where=files[0].uri)
     for day, found in sorted(by_night.items()):
-        check_columns(name, source, sorted(found), where=f"{landing.location(source).replace('{ds}', day)} (no line has it)")
-    columns = [F.element_at("fields", F.lit(column)).alias(column) for column in source.columns]
+        names = sorted({source.declared(key) for key in found})
+        check_columns(name, source, names, where=f"{landing.location(source).replace('{ds}', day)} (no line has it)")
+    values = {c: [F.element_at("fields", F.lit(key)) for key in (c, *rules.also)] for c, rules in source.columns.items()}
+    columns = [F.coalesce(*value).alias(column) for column, value in values.items()]
     malformed = F.when(F.col("fields").isNull(), F.col("text")).alias("_malformed")
     reason = F.when(F.col("_malformed").isNotNull(), F.lit("malformed: not a JSON object"))
     return _finished(parsed.select(*columns, malformed, "night"), source, tuple(source.columns), reason, F.col("night"))
@@ -190,13 +192,14 @@ def _parquet(spark: SparkSession, name: str, source: FileSource, files: list[Lan
             raise BadInput(
                 f"{file.uri}: is not a Parquet file ({' '.join(str(error).split())}): have it delivered again"
             ) from error
-        check_columns(name, source, schema.names, where=file.uri)
+        check_columns(name, source, [source.declared(found) for found in schema.names], where=file.uri)
         groups.setdefault(schema, []).append(file.uri)
     frames = []
     for schema, uris in groups.items():
         rows = spark.read.parquet(*uris)
-        present = tuple(column for column in source.columns if column in schema.names)
-        texts = [_parquet_text(rows, schema, column).alias(column) for column in present]
+        delivered = {source.declared(found): found for found in schema.names}
+        present = tuple(column for column in source.columns if column in delivered)
+        texts = [_parquet_text(rows, schema, delivered[column]).alias(column) for column in present]
         plain = rows.select(*texts, F.lit(None).cast("string").alias("_malformed"), night.alias("night"))
         frames.append(_finished(plain, source, present, F.lit(None).cast("string"), F.col("night")))
     return _union(frames)

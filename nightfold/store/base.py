@@ -119,11 +119,12 @@ class Store(ABC):
         """How many of these keys have a record."""
 
     @abstractmethod
-    def seal(self, manifest: VersionManifest, keep: int = 3) -> VersionManifest:
+    def seal(self, manifest: VersionManifest, keep: int = 3, *, broken: str = "") -> VersionManifest:
         """The version is whole and verified.
 
-        If another attempt sealed it before, that manifest stands and is returned, and this attempt's records go. Of versions
-        that were never promoted the last `keep` nights' stay, this one among them: a backfill of old nights must not fill the store.
+        If another attempt sealed it before, that manifest stands and is returned, and this attempt's records go: unless it is
+        the attempt `broken`, whose records the store has lost. Then this one takes its place, for readers too. Of versions that
+        were never promoted the last `keep` nights' stay, this one among them: a backfill of old nights must not fill the store.
         """
 
     @abstractmethod

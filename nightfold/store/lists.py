@@ -49,9 +49,7 @@ def lookup(
         if _manifest(store, pipeline, version) != manifest:  # dropped while we read: what seems unknown may have been deleted
             return lookup(store, pipeline, keys, n=n, version=version)
         if unknown is None:
-            raise IncompleteVersion(
-                f"{pipeline}: version {manifest.version} has lost its records: roll back, or publish the night again"
-            )
+            raise IncompleteVersion(f"{pipeline}: version {manifest.version} has lost its records: {_mend(manifest)}")
     return [
         _answer(manifest, key, record if record is not None else unknown, fallback=record is None, n=n)
         for key, record in zip(keys, records, strict=True)
@@ -77,8 +75,18 @@ def lookup_all(
     yield from lookup(store, pipeline, waiting, n=n, version=manifest.version)  # raises when it was dropped meanwhile
     if found != manifest.keys:
         raise IncompleteVersion(
-            f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists: roll back, or publish the night again"
+            f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists: {_mend(manifest)}"
         )
+
+
+def is_whole(store: Store, manifest: VersionManifest) -> bool:
+    """Whether the store still has as many lists as the version was given, and its fallback."""
+    held = sum(1 for _ in store.keys(manifest.pipeline, manifest.version, manifest.attempt))
+    return held == manifest.keys and store.fallback(manifest.pipeline, manifest.version, manifest.attempt) is not None
+
+
+def _mend(manifest: VersionManifest) -> str:
+    return f"clear `publish` of night {manifest.night} in Airflow, which writes it anew"
 
 
 def _manifest(store: Store, pipeline: str, version: str | None) -> VersionManifest:

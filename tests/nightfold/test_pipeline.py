@@ -224,6 +224,12 @@ def test_a_field_given_twice_is_named_with_its_line(write):
     assert "line 24, column 7" in refused(write(None, ("      title: {}", "      title: {}\n      id: {}")))
 
 
+def test_a_name_means_one_column_only(write):
+    for other in ("article", "client"):
+        message = refused(write(None, ("client: {type: string, required: true}", f"client: {{required: true, also: [{other}]}}")))
+        assert message.endswith(f"also: {other} names more than one column"), message
+
+
 def test_a_source_or_column_named_like_a_format_keeps_its_name_in_the_path(write):
     message = refused(write(None, ("title: {}", "title: {}\n      table: {typ: string}")))
     assert message == "sources.articles.columns.table.typ: unknown field; did you mean 'type'?"

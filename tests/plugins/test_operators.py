@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 from nightfold.lake import Lake, Manifest
@@ -14,7 +15,14 @@ from nightfold.store.lists import encode
 import pytest
 import redis
 from airflow.providers.apache.spark.hooks import spark_submit as spark_submit_hook
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    TaskDeferred,
+)
 from helpers import ROOT, free_port
 from nightfold_operators import PromoteOperator, StageOperator
 from nightfold_turns import TurnTrigger
@@ -179,13 +187,27 @@ def test_a_stage_that_nothing_is_made_from_does_not_wait(spark_submit, address):
     assert stage(in_turn=False).execute(context()) is None
 
 
-def test_a_store_that_is_down_is_said_before_anything_starts_and_tried_again(spark_submit, monkeypatch):
+def test_a_stage_that_takes_too_long_says_so_in_a_line_of_its_own(spark_submit, monkeypatch, capsys):
+    spark_submit(0)
+
+    def timed_out(*_) -> None:
+        raise AirflowTaskTimeout
+
+    monkeypatch.setattr(SparkSubmitOperator, "execute", timed_out)  # Airflow raises it wherever the task is just then
+    with pytest.raises(AirflowTaskTimeout):
+        stage(execution_timeout=timedelta(minutes=45)).execute(context())
+    said = "nightfold: clean failed: night 2017-12-03: it took longer than 45 minutes: raise resources.timeout_minutes"
+    assert said in capsys.readouterr().out
+
+
+def test_a_store_that_is_down_is_said_before_anything_starts_and_tried_again(spark_submit, monkeypatch, capsys):
     folder = spark_submit(0)
     monkeypatch.setenv("AIRFLOW_CONN_STORE", f"redis://:{SECRET}@127.0.0.1:{free_port()}/0")
     with pytest.raises(AirflowException, match="nightfold: store redis://127") as caught:
         stage().execute(context())
     assert not isinstance(caught.value, AirflowFailException)
     assert not (folder / "arguments").exists()
+    assert "nightfold: clean failed: store redis://127.0.0.1:" in capsys.readouterr().out
 
 
 def test_no_spark_submit_at_all_is_an_error(spark_submit, tmp_path, monkeypatch):

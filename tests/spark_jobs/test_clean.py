@@ -5,7 +5,7 @@ from pathlib import Path
 
 import spark_jobs.clean as clean
 import spark_jobs.ingest as ingest
-from nightfold import rollup
+from nightfold import intake, rollup
 from nightfold.errors import BadInput, TooManyRejects
 from nightfold.lake import Lake
 
@@ -147,5 +147,9 @@ def test_without_its_raw_rows_a_night_stays_as_older_rules_cleaned_it(spark, hom
     assert rollup.rows(Lake("shop").get("clean", SECOND), "sales") == {FIRST: 1, SECOND: 1}
     [manifest] = list(Path(lake.local_path("shop/clean/sales")).glob(f"{FIRST}*.json"))
     manifest.unlink()
-    with pytest.raises(BadInput, match=f"sales, night {FIRST}: its raw rows are gone .* have the delivery landed again"):
+    with pytest.raises(
+        BadInput, match=f"sales, night {FIRST}: its raw rows are gone .* `nightfold retake shop sales --ds {FIRST}`"
+    ):
         both(stricter, SECOND)
+    intake.ask_again(lake, "sales", FIRST)
+    assert both(stricter, SECOND) == "1 rows cleaned, 0 rejected, 0 duplicates"

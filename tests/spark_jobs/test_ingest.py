@@ -5,7 +5,7 @@ import sqlite3
 
 import spark_jobs.ingest as ingest
 from nightfold import intake, rollup
-from nightfold.errors import BadInput
+from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake
 
 import pytest
@@ -253,3 +253,61 @@ def test_a_night_takes_and_learns_from_as_many_days_as_the_pipeline_says(spark, 
     deliver(home, "2026-01-06")
     assert run(ingest, pipeline, "2026-01-06") == "1 deliveries taken, 4 rows up to 2026-01-06 (sales 4)"
     assert list(rows(spark, "2026-01-06")) == [THIRD, "2026-01-04", "2026-01-05", "2026-01-06"]
+
+
+def test_a_night_that_is_asked_for_is_taken_again_whatever_the_pipeline_says_of_changes(spark, home, no_spark):
+    goods = {"format": "jsonl", "path": "shop/goods.jsonl", "delivery": "snapshot", "columns": {"id": {}}}
+    pipeline = tiny_shop({"sources": {"sales": {"changed": "refuse"}, "goods": goods}})
+    lake = Lake("shop")
+    with pytest.raises(NotCommitted, match=f"sales, night {FIRST}: shop has not taken it yet: run ingest"):
+        intake.ask_again(lake, "sales", FIRST)
+    deliver(home, FIRST, SECOND)
+    land(home, "shop/goods.jsonl", ['{"id": "1"}'])
+    run(ingest, pipeline, SECOND)
+    land(home, f"shop/sales/{FIRST}.csv", sale(FIRST, "008"))
+    land(home, "shop/goods.jsonl", ['{"id": "2"}'])
+    with pytest.raises(BadInput, match="changed is refuse"):
+        run(ingest, pipeline, SECOND)
+    intake.ask_again(lake, "sales", FIRST)
+    intake.ask_again(lake, "goods", SECOND)
+    assert [row[0] for row in rows(spark, SECOND)[FIRST]] == ["007"], "until then it counts as it is"
+    assert run(ingest, pipeline, SECOND).startswith("2 deliveries taken, 3 rows")
+    assert [row[0] for row in rows(spark, SECOND)[FIRST]] == ["008"]
+    assert [row[0] for row in rows(spark, SECOND, "goods")[SECOND]] == ["2"]
+    assert changes_of(SECOND) == [("sales", FIRST, "changed", "taken")]
+    no_spark()
+    assert run(ingest, pipeline, SECOND).endswith("reused)"), "once"
+
+
+def test_a_night_that_is_asked_for_and_has_not_landed_stops_the_night(spark, home):
+    deliver(home, FIRST, SECOND)
+    run(ingest, tiny_shop(), SECOND)
+    intake.ask_again(Lake("shop"), "sales", FIRST)
+    (home / "landing/shop/sales" / f"{FIRST}.csv").unlink()
+    with pytest.raises(BadInput, match=f"night {FIRST} is to be taken again and is not there: have it landed"):
+        run(ingest, tiny_shop(), SECOND)
+
+
+def test_a_night_of_a_table_that_is_asked_for_is_read_again(spark, home, monkeypatch):
+    database = sqlite3.connect(home / "shop.db")
+    database.execute("CREATE TABLE sales (client, article, ticket, pieces, sold_at)")
+    database.execute("INSERT INTO sales VALUES ('007', '0042', 't1', '1', ?)", [f"{SECOND} 10:00:00"])
+    database.commit()
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", f"sqlite:///{home / 'shop.db'}")
+    table = {
+        "format": "table",
+        "connection": "shop_db",
+        "table": "sales",
+        "night_column": "sold_at",
+        "path": None,
+        "empty": "accept",
+    }
+    pipeline = tiny_shop({"sources": {"sales": table}, "schedule": {"start": FIRST}})
+    run(ingest, pipeline, SECOND)
+    database.execute("UPDATE sales SET client = '008'")
+    database.commit()
+    database.close()
+    assert run(ingest, pipeline, SECOND).endswith("reused)")
+    intake.ask_again(Lake("shop"), "sales", SECOND)
+    run(ingest, pipeline, SECOND)
+    assert [row[0] for row in rows(spark, SECOND)[SECOND]] == ["008"]

@@ -9,7 +9,7 @@ from nightfold.errors import IncompleteVersion, StoreError
 from nightfold.lake import Lake
 from nightfold.spark import tables
 from nightfold.store import open_store, store_at
-from nightfold.store.lists import checksum, encode, lookup, record_digest
+from nightfold.store.lists import checksum, encode, lookup, lookup_all, record_digest
 
 import pytest
 from helpers import Valkey, job, run, tiny_shop
@@ -212,3 +212,22 @@ def test_a_version_says_when_its_catalogue_is_of_another_day(server, scored):
     taken = Lake("shop").get("raw/goods", DS).committed_at[:10]
     run(publish, pipeline, DS)
     assert published()[1].facts["dimensions"] == {"goods": f"as of {taken}"}
+
+
+def test_a_live_version_that_lost_lists_is_written_anew_and_readers_get_it_at_once(server, scored):
+    scored()
+    run(publish, tiny_shop(), DS)
+    promoted()
+    store, before = published()
+    server.client.delete(*server.client.keys(f"nightfold:shop:{before.version}:*:u:008"))
+    with pytest.raises(IncompleteVersion, match=f"holds 2 of its 3 lists: clear `publish` of night {DS}"):
+        list(lookup_all(store, "shop"))
+    run(publish, tiny_shop(), DS)
+    live = store.live("shop")
+    assert (live.version, live.checksum, live.published_at) == (before.version, before.checksum, before.published_at)
+    assert live.attempt != before.attempt
+    assert live.remarks == ["the store had lost lists of it: it was written anew"]
+    assert store.find("shop", before.version).state == "live"
+    assert sorted(answer["key"] for answer in lookup_all(store, "shop")) == ["007", "008", "009"]
+    assert server.client.keys(f"nightfold:shop:{before.version}:{before.attempt}:*") == []
+    assert run(publish, tiny_shop(), DS).endswith("reused)"), "it is whole now"

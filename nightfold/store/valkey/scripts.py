@@ -1,9 +1,14 @@
 """What the server runs alone, so that checks and change cannot be torn apart. Their keys: `names.py`."""
 
 SEAL = """
-local versions, states, leaving, writing = unpack(KEYS)
-local version, manifest, keep = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local live, versions, states, leaving, writing = unpack(KEYS)
+local version, manifest, keep, broken = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 redis.call('HDEL', writing, version .. ':' .. cjson.decode(manifest).attempt)
+local before = redis.call('HGET', versions, version)
+if before and cjson.decode(before).attempt == broken then
+  redis.call('HSET', versions, version, manifest)
+  if redis.call('GET', live) == before then redis.call('SET', live, manifest) end
+end
 if redis.call('HSETNX', versions, version, manifest) == 1 then redis.call('HSET', states, version, 'verified') end
 local staged = {}
 for _, name in ipairs(redis.call('HKEYS', versions)) do

@@ -128,13 +128,13 @@ class ValkeyStore(Store):
         with self._errors():
             return int(self.client.exists(*(names.record(pipeline, version, attempt, key) for key in keys))) if keys else 0
 
-    def seal(self, manifest: VersionManifest, keep: int = 3) -> VersionManifest:
-        keys = [names.control(manifest.pipeline, name) for name in ("versions", "states", "leaving", "writing")]
+    def seal(self, manifest: VersionManifest, keep: int = 3, *, broken: str = "") -> VersionManifest:
+        keys = [names.control(manifest.pipeline, name) for name in ("live", "versions", "states", "leaving", "writing")]
         with self._errors():
-            kept = self.client.eval(scripts.SEAL, len(keys), *keys, manifest.version, manifest.model_dump_json(), keep)
+            kept = self.client.eval(scripts.SEAL, len(keys), *keys, manifest.version, manifest.model_dump_json(), keep, broken)
         sealed = VersionManifest.model_validate_json(kept)
-        if sealed.attempt != manifest.attempt:
-            self._delete(manifest.pipeline, manifest.version, manifest.attempt, earlier=False)
+        for useless in {manifest.attempt, broken} - {sealed.attempt, ""}:
+            self._delete(manifest.pipeline, manifest.version, useless, earlier=False)
         self._delete_what_left(manifest.pipeline)
         return sealed
 

@@ -220,3 +220,28 @@ def test_validate_of_no_file_and_of_a_folder(run, home):
     folder = home / "pipelines"
     assert failed(run("validate", str(folder / "nope.yaml"))).endswith("nope.yaml: no such pipeline file; there are: shop")
     assert "cannot be read as YAML: [Errno 21] Is a directory" in failed(run("validate", str(folder)))
+
+
+# --- retake
+
+
+def test_a_night_of_a_source_is_asked_for_again(run):
+    lake = Lake("shop")
+    lake.commit(Manifest(pipeline="shop", dataset="raw/sales", night="2017-12-03", attempt="000001-a", fingerprint="f"))
+    result = run("retake", "shop", "sales", "--ds", "2017-12-03")
+    assert (result.code, result.out) == (
+        0,
+        "shop: sales of night 2017-12-03 is taken again by the next ingest: clear `ingest` of that night in Airflow\n",
+    )
+    assert lake.find("raw/sales", "2017-12-03").facts == {"again": True}
+    assert run("retake", "shop", "sales", "--ds", "2017-12-03", "--json").facts == {
+        "pipeline": "shop",
+        "source": "sales",
+        "night": "2017-12-03",
+    }
+
+
+def test_what_cannot_be_asked_for_is_said(run):
+    assert failed(run("retake", "shop", "sale", "--ds", "2017-12-03")) == "nightfold: shop: no source 'sale'; there are: sales"
+    assert "sales, night 2017-12-03: shop has not taken it yet" in failed(run("retake", "shop", "sales", "--ds", "2017-12-03"))
+    assert "must be a night, YYYY-MM-DD, not 'today'" in failed(run("retake", "shop", "sales", "--ds", "today"), 2)

@@ -234,3 +234,25 @@ def test_jdbc_says_which_column_or_table_is_wrong(read, derby):
         read(SNAPSHOT + GOODS + "partition_by: code\npartitions: 3\n")
     with pytest.raises(DatabaseError, match=r"table nowhere .*'NOWHERE' does not exist.*: is it up"):
         read(SNAPSHOT.replace("goods", "nowhere") + GOODS)
+
+
+RENAMED = "columns: {id: {also: [number]}, code: {}, price: {}}\n"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "derby"])
+def test_a_column_that_the_source_renamed_is_read_under_its_new_name(read, request, kind):
+    connected = request.getfixturevalue(kind)
+    execute = connected.cursor().execute if kind == "postgres" else connected if kind == "derby" else connected.execute
+    expected = {row[:2] for row in fill(execute)}
+    execute("RENAME COLUMN goods.id TO number" if kind == "derby" else "ALTER TABLE goods RENAME COLUMN id TO number")
+    if kind == "sqlite":
+        connected.commit()
+    assert {row[:2] for row in read(SNAPSHOT + RENAMED + PARTS)} == expected
+
+
+def test_the_nights_of_a_table_whose_night_column_was_renamed_are_found(read, sqlite):
+    sqlite.execute("CREATE TABLE sales (id text, sold_on text)")
+    sqlite.execute("INSERT INTO sales VALUES ('1', ?)", [f"{NIGHT} 10:00:00"])
+    sqlite.commit()
+    renamed = SALES.replace("sold_at: {}", "sold_at: {also: [sold_on]}")
+    assert [row[0] for row in read(renamed, window=Window(NIGHT, NIGHT, "UTC"))] == ["1"]

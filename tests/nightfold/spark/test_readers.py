@@ -242,3 +242,26 @@ def test_parquet_of_two_shapes_is_read_by_name_and_what_is_none_is_refused(utc, 
     land(home, f"sales/{SECOND}/z.parquet", "client,article\n")
     with pytest.raises(BadInput, match=r"z.parquet: is not a Parquet file .*: have it delivered again"):
         readers.read_files(utc, "sales", taken, landing.nightly(taken, until=SECOND))
+
+
+RENAMED = "columns: {client: {required: true, also: [customer, Kunde]}, article: {}}\n"
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_column_is_read_under_any_of_its_names(read, home, kind):
+    nights = {FIRST: "client", SECOND: "customer", "2026-03-03": "Kunde"}
+    for night, name in nights.items():
+        target = land(
+            home,
+            f"sales/{night}.{kind}",
+            f"article,{name}\na1,007\n" if kind == "csv" else f'{{"{name}": "007", "article": "a1"}}\n',
+        )
+        if kind == "parquet":
+            pq.write_table(pa.table({"article": ["a1"], name: ["007"]}), target)
+    found = read(f"format: {kind}\npath: sales/{{ds}}.{kind}\n{RENAMED}", {})
+    assert found == [("007", "a1", None, None, night) for night in nights]
+
+
+def test_a_column_that_comes_under_two_of_its_names_is_refused(read):
+    with pytest.raises(BadInput, match="column client comes twice"):
+        read(f"format: csv\npath: sales/{{ds}}.csv\n{RENAMED}", {f"sales/{FIRST}.csv": "client,customer,article\n1,2,a\n"})

@@ -197,8 +197,21 @@ def test_a_version_that_lost_lists_is_not_called_whole(store, uri, names):
         list(lookup_all(store, "shop"))
     with redis.Redis.from_url(uri) as client:
         client.delete(next(name for name in names() if name.endswith(":fallback")))
-    with pytest.raises(IncompleteVersion, match="shop: version v1 has lost its records: roll back, or publish the night again"):
+    with pytest.raises(IncompleteVersion, match="shop: version v1 has lost its records: clear `publish` of night 2017-12-03"):
         lookup(store, "shop", ["anna"])
+
+
+def test_another_attempt_takes_the_place_of_a_broken_one_and_of_no_other(store, names):
+    serve(store, "v1", lists(anna="bread"), attempt="1")
+    whole = store.find("shop", "v1").manifest
+    for attempt, item in (("2", "soap"), ("3", "eggs")):
+        store.write("shop", "v1", attempt, lists(anna=item))
+        store.write_fallback("shop", "v1", attempt, FALLBACK)
+    assert store.seal(whole.model_copy(update={"attempt": "3"}), broken="0") == whole, "0 is not the attempt that counts"
+    assert first(store, "anna") == "bread"
+    store.seal(whole.model_copy(update={"attempt": "2"}), broken="1")
+    assert (first(store, "anna"), store.live("shop").attempt, states(store)) == ("soap", "2", {"v1": "live"})
+    assert {name.split(":")[3] for name in names() if name.startswith("nightfold:shop:v1:")} == {"2"}
 
 
 # --- the server
