@@ -24,7 +24,7 @@ PARAMS = {
         type=["null", "string"],
         format="date",
         title="Night",
-        description="The day whose data is taken in, YYYY-MM-DD. A manual run must say it; a scheduled one takes its interval's first day.",
+        description="The day whose data is taken in, YYYY-MM-DD. A manual run must say it; a backfill takes its own: leave it empty there.",
     ),
     "promote": Param(True, type="boolean", title="Promote", description="No: the version is staged and verified, and live stays."),
     "top_n": Param(

@@ -33,17 +33,25 @@ WRONG_SETTINGS = re.compile(
 
 
 def night_of(dag_run: Any, params: Any, timezone: str) -> str:
-    """The night of a run, YYYY-MM-DD: what the trigger form says, else the day on which the data interval starts.
+    """The night of a run, YYYY-MM-DD: of a manual one what the trigger form says, else the day on which the data interval starts.
 
-    Raises AirflowFailException for a manual run that does not say it: no task asks what day it is.
+    Raises AirflowFailException for a manual run that does not say it (no task asks what day it is), and for one of a backfill
+    that says another: each run of it would take that one night.
     """
-    if params["ds"]:
-        return str(params["ds"])
-    if str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "manual" or dag_run.data_interval_start is None:
-        why = "nightfold: a manual run must say its night: trigger again with 'Night' filled in, YYYY-MM-DD"
-        logging.getLogger("airflow.task").error(why)  # a line of its own: the error itself stands in a traceback
-        raise AirflowFailException(why)
-    return dag_run.data_interval_start.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%d")
+    said, begins = params["ds"], dag_run.data_interval_start
+    if str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "manual" or begins is None:
+        if not said:
+            raise _without_a_night("a manual run must say its night: trigger again with 'Night' filled in, YYYY-MM-DD")
+        return str(said)
+    night = str(begins.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%d"))
+    if said and said != night:
+        raise _without_a_night(f"this is the run of night {night}, and its form says {said}: leave 'Night' empty in a backfill")
+    return night
+
+
+def _without_a_night(why: str) -> AirflowFailException:
+    logging.getLogger("airflow.task").error("nightfold: %s", why)  # a line of its own: the error itself stands in a traceback
+    return AirflowFailException(f"nightfold: {why}")
 
 
 class StageHook(SparkSubmitHook):

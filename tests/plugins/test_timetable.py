@@ -58,6 +58,14 @@ def test_the_night_of_a_scheduled_run_is_its_intervals_first_day():
     assert night_of(Run("scheduled", info.data_interval.start), {"ds": None}, "UTC") == "2017-12-03"
 
 
+def test_a_backfill_whose_form_names_a_night_is_refused_for_it_would_take_that_one_again_and_again(capsys):
+    starts = datetime(2017, 12, 3, 2, 30, tzinfo=UTC)
+    assert night_of(Run("backfill", starts), {"ds": "2017-12-03"}, "UTC") == "2017-12-03"
+    with pytest.raises(AirflowFailException, match="run of night 2017-12-03, and its form says 2017-12-10: leave 'Night' empty"):
+        night_of(Run("backfill", starts), {"ds": "2017-12-10"}, "UTC")
+    assert night_of(Run("manual", starts), {"ds": "2017-12-10"}, "UTC") == "2017-12-10"
+
+
 @pytest.mark.parametrize("cron", ["30 2 * * *", "0 0 * * *", "30 0 * * *", "0 3 * * *", "59 23 * * *"])
 @pytest.mark.parametrize(
     ("start", "expected"),
@@ -103,11 +111,6 @@ def test_a_manual_run_without_a_night_fails_for_good_and_says_what_to_do():
         assert str(caught.value) == "nightfold: a manual run must say its night: trigger again with 'Night' filled in, YYYY-MM-DD"
     with pytest.raises(AirflowFailException):
         night_of(Run("scheduled", None), {"ds": None}, "UTC")
-
-
-@pytest.mark.parametrize("run_type", ["manual", "scheduled", "backfill"])
-def test_what_the_form_says_wins(run_type):
-    assert night_of(Run(run_type, datetime(2017, 12, 3, tzinfo=UTC)), {"ds": "2017-12-10"}, "UTC") == "2017-12-10"
 
 
 def test_a_backfill_takes_the_interval():
