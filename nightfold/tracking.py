@@ -12,6 +12,7 @@ from nightfold.pipeline import Pipeline
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+RETRIES = "3"  # of one request, about 15 s in all: MLflow's own 7 would keep a task silent for minutes
 PAGE = 1000  # runs that are asked for at once
 
 
@@ -97,6 +98,7 @@ def _mlflow() -> Iterator["MlflowClient"]:
     for name in ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
         if (value := settings.setting(name)) is not None:
             os.environ[name] = value
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
     try:
         yield MlflowClient(tracking_uri=uri)
     except MlflowException as error:

@@ -103,7 +103,8 @@ def test_a_renamed_column_stops_with_the_file_and_both_names(read, home):
         read(CSV, {f"sales/{FIRST}.csv": "customer,article,note\n1,2,3\n"})
     assert str(stop.value) == (
         f"file://{home}/landing/sales/{FIRST}.csv: column client is missing; column customer is not declared: "
-        "ask the source, or change sources.sales.columns (extra_columns: ignore lets undeclared ones pass)"
+        "ask the source, or change sources.sales.columns (`also: [customer]` where it is a column's new name; "
+        "extra_columns: ignore lets undeclared ones pass)"
     )
 
 
