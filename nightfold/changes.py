@@ -31,10 +31,13 @@ def facts(changes: list[dict[str, Any]]) -> dict[str, Any]:
     return {"changes": ordered[:SHOWN], "changes_noticed": len(ordered)}
 
 
-def mark(store: Store, pipeline: str, *, ds: str, changes: list[dict[str, Any]]) -> list[str]:
-    """Say on every kept version that was made from other data than is known by night `ds`; returns the marked versions' names."""
+def mark(store: Store, pipeline: str, *, ds: str, changes: list[dict[str, Any]], but: str) -> list[str]:
+    """Say on every kept version that was made from other data than is known by night `ds`; returns the marked versions' names.
+
+    :param but: the version that was made from just these data
+    """
     marked = []
-    for kept in store.versions(pipeline):
+    for kept in [version for version in store.versions(pipeline) if version.manifest.version != but]:
         older = [c for c in changes if c["done"] == "taken" and c["night"] <= kept.manifest.night]
         said = [store.remark(pipeline, kept.manifest.version, f"{words(change)} by the night of {ds}") for change in older]
         if any(said):

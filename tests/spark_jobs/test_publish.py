@@ -201,6 +201,9 @@ def test_versions_that_were_made_from_a_past_that_changed_say_so_from_then_on(se
         "sales of 2026-01-02 changed after it was taken, and was taken again by the night of 2026-01-05"
     ]
     assert published(later)[1].remarks == [], "it was made from what is there now"
+    server.client.delete(*server.client.keys("nightfold:shop:20260105-*:u:008"))
+    run(publish, tiny_shop(), later)
+    assert published(later)[1].remarks == ["the store had lost lists of it: it was written anew"], "and so it is written anew"
 
 
 def test_a_version_says_when_its_catalogue_is_of_another_day(server, scored):
