@@ -7,7 +7,8 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any, NoReturn
@@ -132,12 +133,9 @@ def _unlock(arguments: argparse.Namespace) -> int:
 
 def _maintain(arguments: argparse.Namespace) -> int:
     pipeline, name, lake = pipelines.named(arguments.pipeline), arguments.pipeline, Lake(arguments.pipeline)
-    store, ds, holder = _store(name), arguments.ds or maintenance.last_night(lake), f"maintenance by hand, process {os.getpid()}"
-    store.take_turn(name, holder, ds, seconds=turns.GAP)
-    try:
+    store, ds = _store(name), arguments.ds or maintenance.last_night(lake)
+    with _turn(store, name, "maintenance", night=ds, dry_run=arguments.dry_run):
         going = maintenance.maintain(lake, pipeline, store, ds=ds, now=datetime.now(UTC), dry_run=arguments.dry_run)
-    finally:
-        store.leave_turn(name, holder)
     facts = {"pipeline": name, "ds": ds, "dry_run": arguments.dry_run, "removed": [asdict(one) for one in going]}
     lines = [f"{one.size / 2**20:9.1f} MB  {one.path}  ({one.why})" for one in going]
     _show(arguments, facts, "\n".join([*lines, maintenance.summary(name, going, dry_run=arguments.dry_run)]))
@@ -146,15 +144,25 @@ def _maintain(arguments: argparse.Namespace) -> int:
 
 def _forget(arguments: argparse.Namespace) -> int:
     pipeline, name, key, lake = pipelines.named(arguments.pipeline), arguments.pipeline, arguments.key, Lake(arguments.pipeline)
-    store, holder = _store(name), f"forgetting by hand, process {os.getpid()}"
-    store.take_turn(name, holder, "", seconds=turns.GAP)
-    try:
+    store = _store(name)
+    with _turn(store, name, "forgetting", night="", dry_run=arguments.dry_run):
         found = forgetting.forget(pipeline, lake, store, key, dry_run=arguments.dry_run)
-    finally:
-        store.leave_turn(name, holder)
     words = forgetting.lines(found, pipeline, key, dry_run=arguments.dry_run)
     _show(arguments, {"pipeline": name, "key": key, "dry_run": arguments.dry_run, **asdict(found)}, "\n".join(words))
     return 0
+
+
+@contextmanager
+def _turn(store: Store, pipeline: str, what: str, *, night: str, dry_run: bool) -> Iterator[None]:
+    """Have the pipeline's turn while the block runs; who only looks needs none."""
+    holder = f"{what} by hand, process {os.getpid()}"
+    if not dry_run:
+        store.take_turn(pipeline, holder, night, seconds=turns.GAP)
+    try:
+        yield
+    finally:
+        if not dry_run:
+            store.leave_turn(pipeline, holder)
 
 
 def _report(arguments: argparse.Namespace) -> int:
