@@ -156,11 +156,11 @@ def _forget(arguments: argparse.Namespace) -> int:
 def _turn(store: Store, pipeline: str, what: str, *, night: str, dry_run: bool) -> Iterator[None]:
     """Have the pipeline's turn while the block runs; who only looks needs none."""
     holder = f"{what} by hand, process {os.getpid()}"
-    if not dry_run:
-        store.take_turn(pipeline, holder, night, seconds=turns.GAP)
     try:
+        if not dry_run:
+            store.take_turn(pipeline, holder, night, seconds=turns.GAP)
         yield
-    finally:
+    finally:  # also of one that was not its turn: it waits no longer
         if not dry_run:
             store.leave_turn(pipeline, holder)
 

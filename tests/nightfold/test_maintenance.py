@@ -150,5 +150,7 @@ def test_maintenance_never_runs_beside_a_night(store, capsys):
     assert "waits for its turn: run 1 of night 2026-01-02 is at work" in capsys.readouterr().err
     assert cli.main(["forget", "shop", "007"]) == 1
     assert "nightfold: shop: waits for its turn: run 1" in capsys.readouterr().err
+    store.leave_turn("shop", "run 1")
+    assert store.take_turn("shop", "run 1", SECOND, seconds=60).holder == "run 1", "nobody waits who has given up"
     assert cli.main(["maintain", "shop", "--dry-run"]) == 0, "who only looks needs no turn"
     assert store.turn("shop").holder == "run 1"

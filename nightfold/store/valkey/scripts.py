@@ -101,7 +101,7 @@ if has[1] then
 end
 local others = redis.call('HGETALL', waiting)
 for i = 1, #others, 2 do
-  local theirs, asked = string.match(others[i + 1], '(%S+) (%d+)')
+  local theirs, asked = string.match(others[i + 1], '(%S*) (%d+)')  -- a job by hand may have no night
   if now - tonumber(asked) > patience then
     redis.call('HDEL', waiting, others[i])
   elseif others[i] ~= me and theirs < night then

@@ -39,8 +39,11 @@ class ValkeyStore(Store):
             return Turn(holder=theirs, night=their_night, token=int(token), seconds_left=left / 1000)
         why = "is at work" if verdict == "taken" else "waits, and is older"
         mend = f"; it ends by itself, or after {max(left, 0) / 1000:.0f} s without a sign of life" if verdict == "taken" else ""
-        who = f"{pipeline}, night {night}" if night else pipeline
-        raise TurnTaken(f"{who}: waits for its turn: {theirs} of night {their_night} {why}{mend}")
+        who, them = (
+            (f"{pipeline}, night {night}" if night else pipeline),
+            f"{theirs} of night {their_night}" if their_night else theirs,
+        )
+        raise TurnTaken(f"{who}: waits for its turn: {them} {why}{mend}")
 
     def keep_turn(self, pipeline: str, holder: str, *, seconds: float) -> bool:
         with self._errors():

@@ -26,6 +26,17 @@ def test_one_run_has_the_turn_and_the_next_is_told_whose_it_is(store):
     assert store.take_turn("shop", "run 2", TWO, seconds=60).token > mine.token
 
 
+def test_one_that_asks_for_no_night_of_its_own_goes_first_and_breaks_nothing(store):
+    store.take_turn("shop", "run 1", ONE, seconds=60)
+    with pytest.raises(TurnTaken, match="^shop: waits for its turn: run 1"):
+        store.take_turn("shop", "forgetting", "", seconds=60)
+    store.leave_turn("shop", "run 1")
+    with pytest.raises(TurnTaken, match="forgetting waits, and is older"):
+        store.take_turn("shop", "run 2", TWO, seconds=60)
+    assert store.leave_turn("shop", "forgetting") is False, "it only waited, and waits no longer"
+    assert store.take_turn("shop", "run 2", TWO, seconds=60).holder == "run 2"
+
+
 def test_a_run_that_asks_again_has_the_same_turn(store):
     before = store.take_turn("shop", "run 1", ONE, seconds=1)
     again = store.take_turn("shop", "run 1", ONE, seconds=60)
