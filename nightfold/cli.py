@@ -85,7 +85,7 @@ def _versions(arguments: argparse.Namespace) -> int:
         lines.append(f"promotions are held ({hold}): `nightfold release {arguments.pipeline}` lets them go on")
     if turn is not None:
         lines.append(
-            f"at work: {turn.holder}, night {turn.night}; without a sign of life the next goes on in {turn.seconds_left:.0f} s"
+            f"at work: {turn.holder}{f', night {turn.night}' if turn.night else ''}; without a sign of life the next goes on in {turn.seconds_left:.0f} s"
         )
     _show(arguments, facts, "\n".join(lines))
     return 0

@@ -28,7 +28,7 @@ def test_one_run_has_the_turn_and_the_next_is_told_whose_it_is(store):
 
 def test_one_that_asks_for_no_night_of_its_own_goes_first_and_breaks_nothing(store):
     store.take_turn("shop", "run 1", ONE, seconds=60)
-    with pytest.raises(TurnTaken, match="^shop: waits for its turn: run 1"):
+    with pytest.raises(TurnTaken, match=r"^shop: waits for its turn: run 1"):
         store.take_turn("shop", "forgetting", "", seconds=60)
     store.leave_turn("shop", "run 1")
     with pytest.raises(TurnTaken, match="forgetting waits, and is older"):
