@@ -84,9 +84,8 @@ def _versions(arguments: argparse.Namespace) -> int:
     if hold is not None:
         lines.append(f"promotions are held ({hold}): `nightfold release {arguments.pipeline}` lets them go on")
     if turn is not None:
-        lines.append(
-            f"at work: {turn.holder}{f', night {turn.night}' if turn.night else ''}; without a sign of life the next goes on in {turn.seconds_left:.0f} s"
-        )
+        whose = f"{turn.holder}, night {turn.night}" if turn.night else turn.holder
+        lines.append(f"at work: {whose}; without a sign of life the next goes on in {turn.seconds_left:.0f} s")
     _show(arguments, facts, "\n".join(lines))
     return 0
 
