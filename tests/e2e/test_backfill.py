@@ -27,7 +27,7 @@ FIRST = date(2017, 2, 1)  # the 32nd day
 NIGHTS = int(os.environ.get("NIGHTFOLD_BACKFILL_NIGHTS", "92"))
 LAST = FIRST + timedelta(days=NIGHTS - 1)
 AGAIN = min(3, NIGHTS)  # nights of each end that are taken a second time
-A_NIGHT = 300.0  # seconds that one may take at most
+A_NIGHT = 600.0  # seconds that one may take at most, its data report included, on a busy machine
 
 
 def pipeline(folder: Path) -> None:
