@@ -2,10 +2,10 @@
 
 import argparse
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import date
 
 from embedded import airflow_parts, ending, night, platform
 from embedded.errors import PlatformError
@@ -16,9 +16,10 @@ WORKERS = "2"  # of `make up-cluster`, unless the environment says otherwise
 
 
 def _day(text: str) -> str:
-    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a night: write YYYY-MM-DD")
-    return text
+    try:
+        return str(date.fromisoformat(text))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a night: write YYYY-MM-DD") from None
 
 
 def _parser() -> argparse.ArgumentParser:

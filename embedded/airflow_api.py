@@ -61,6 +61,10 @@ class AirflowApi:
         """queued, running, success or failed."""
         return self.get(f"dags/{dag_id}/dagRuns/{run_id}")["state"]
 
+    def running(self, dag_id: str) -> list[str]:
+        """Ids of the DAG's runs that are at work."""
+        return [run["dag_run_id"] for run in self.get(f"dags/{dag_id}/dagRuns", state="running", limit=100)["dag_runs"]]
+
     def task_instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         """Each task of the run with its state, start_date, end_date, duration and try_number."""
         return self.get(f"dags/{dag_id}/dagRuns/{run_id}/taskInstances", limit=100)["task_instances"]

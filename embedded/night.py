@@ -11,8 +11,9 @@ from embedded import ending, platform
 from embedded.airflow_api import AirflowApi
 from embedded.errors import PlatformError
 from embedded.processes import process_of, record_of
-from embedded.settings import ROOT, Settings
+from embedded.settings import ROOT, Settings, load
 from embedded.terminal import Terminal
+from nightfold import pipeline as pipelines
 
 SAMPLE = "grocery"  # the pipeline whose data samples/ lands
 LOOK_EVERY = 1.0  # seconds between two looks at the run
@@ -28,8 +29,9 @@ Say = Callable[[str], None]
 def run(*, pipeline: str, ds: str, say: Say) -> int:
     """Take one night of a pipeline through Airflow; 0 when it succeeded, 1 when it failed.
 
-    Raises PlatformError when the platform cannot do it.
+    Raises PlatformError when the platform cannot do it; BadPipeline, before anything starts, when the pipeline file is wrong.
     """
+    pipelines.load(Path(load()["NIGHTFOLD_PIPELINES"]) / f"{pipeline}.yaml")
     sample = pipeline == SAMPLE
     settings = platform.up(
         names=platform.EVERYTHING if sample else platform.PLATFORM,
@@ -122,7 +124,7 @@ def _watch(
     terminal: Terminal,
     said: set[tuple[str, int]],
 ) -> str:
-    give_up = time.monotonic() + NIGHT_LIMIT
+    give_up, told = time.monotonic() + NIGHT_LIMIT, False
     while time.monotonic() < give_up:
         state = api.run_state(dag_id, run_id)  # before the tasks: what ends in between is said in this round
         tasks = api.task_instances(dag_id, run_id)
@@ -136,6 +138,9 @@ def _watch(
         if state in ("success", "failed"):
             terminal.clear()
             return state
+        if state == "queued" and not told and (others := api.running(dag_id)):
+            told = True
+            terminal.line(f"waits for {', '.join(others)}: the runs of a pipeline are taken one by one")
         busy = [f"{task['task_id']} {task['state']}" for task in tasks if task["state"] in ("running", "queued")]
         terminal.spin(", ".join(busy) or f"run {state}")
         _say_who_died(settings)

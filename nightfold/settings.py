@@ -60,7 +60,7 @@ def connection_uri(conn_id: str) -> str:
     value = setting(name)
     if not value:
         raise BadPipeline(
-            f"connection {conn_id!r} is not defined: run `make up` on a laptop; elsewhere set {name}, or add it in Airflow"
+            f"connection {conn_id!r} is not defined: run `make up` on a laptop; elsewhere set {name} (tasks also see Airflow's own)"
         )
     if not value.lstrip().startswith("{"):
         return value

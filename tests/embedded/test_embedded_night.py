@@ -5,6 +5,7 @@ import signal
 import sys
 
 from embedded import night
+from embedded.__main__ import main
 from embedded.airflow_api import AirflowApi
 from embedded.errors import PlatformError
 from embedded.processes import Part, process_of, start
@@ -51,3 +52,35 @@ def test_while_all_servers_live_the_terminal_says_what_airflow_says(settings):
     finally:
         process.kill()
         process.wait(30)
+
+
+class Busy(AirflowApi):
+    """Airflow, whose DAG is at work for another run; ours ends as soon as it has been looked at twice."""
+
+    looks = 0
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        self.looks += 1
+        return "queued" if self.looks < 3 else "success"
+
+    def running(self, dag_id: str) -> list[str]:
+        return ["manual__1"]
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict]:
+        return []
+
+
+def test_a_run_that_waits_for_another_says_so_once(settings):
+    said: list[str] = []
+    night.watch(settings, Busy(settings), "nightly_shop", "r1", pipeline="shop", ds="2026-01-03", say=said.append)
+    assert said == ["waits for manual__1: the runs of a pipeline are taken one by one"]
+
+
+def test_wrong_words_are_refused_before_anything_starts(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("NIGHTFOLD_HOME", str(tmp_path / "home"))
+    assert main(["run", "--pipeline", "nope", "--ds", "2017-12-03"]) == 1
+    assert "nope.yaml: no such pipeline file; there are: grocery" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", "--pipeline", "grocery", "--ds", "2017-13-40"])
+    assert "'2017-13-40' is not a night: write YYYY-MM-DD" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()

@@ -89,7 +89,8 @@ def test_a_missing_connection_is_named_with_its_mend(platform):
     with pytest.raises(BadPipeline) as caught:
         settings.connection_uri("kv_default")
     assert str(caught.value) == (
-        "connection 'kv_default' is not defined: run `make up` on a laptop; elsewhere set AIRFLOW_CONN_KV_DEFAULT, or add it in Airflow"
+        "connection 'kv_default' is not defined: run `make up` on a laptop; elsewhere set AIRFLOW_CONN_KV_DEFAULT "
+        "(tasks also see Airflow's own)"
     )
 
 
