@@ -269,7 +269,8 @@ def _parser() -> argparse.ArgumentParser:
     erase = command("forget", _forget, "Erase a person from the lake, the store and the reports; says what it cannot reach.")
     erase.add_argument("key", metavar="KEY")
     erase.add_argument("--dry-run", action="store_true", help="only say where it is")
-    command("report", _report, "Where the data report and the evaluation are.").add_argument("--ds", default=None, metavar="NIGHT")
+    reports = command("report", _report, "Where the data report and the evaluation are.")
+    reports.add_argument("--ds", default=None, metavar="NIGHT", help="of this night; without it, of the last one")
 
     return parser
 
