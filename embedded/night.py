@@ -41,7 +41,7 @@ def run(*, pipeline: str, ds: str, say: Say) -> int:
     api = AirflowApi(settings)
     dag_id = f"nightly_{pipeline}"
     began = time.monotonic()
-    _wait_for_dag(settings, api, dag_id, pipeline=pipeline, say=say)
+    _wait_for_dag(settings, api, dag_id, say=say)
     run_id = api.trigger(dag_id, {"ds": ds})
     say(f"\nnight {ds} of {pipeline}: {settings['NIGHTFOLD_AIRFLOW_URL']}/dags/{dag_id}/runs/{run_id}")
     state = watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, say=say)
@@ -69,12 +69,9 @@ def _land(settings: Settings, *, say: Say) -> None:
     say(f"{'sample':<18} landed   {time.monotonic() - began:5.1f} s  {said}")
 
 
-def _wait_for_dag(settings: Settings, api: AirflowApi, dag_id: str, *, pipeline: str, say: Say) -> None:
+def _wait_for_dag(settings: Settings, api: AirflowApi, dag_id: str, *, say: Say) -> None:
     began = time.monotonic()
-    file = Path(settings["NIGHTFOLD_PIPELINES"]) / f"{pipeline}.yaml"
     while dag_id not in api.dag_ids():
-        if not file.is_file():
-            raise PlatformError(f"there is no pipeline {pipeline}: {file} does not exist")
         waited = time.monotonic() - began
         errors = api.import_errors()
         if errors and waited > BROKEN_AFTER:

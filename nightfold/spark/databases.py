@@ -182,7 +182,7 @@ def _jdbc(spark: SparkSession, name: str, source: TableSource, uri: str, window:
         here = _folded(source, rows.columns)
         check_columns(name, source, list(here), where=_where(source))
         if source.partitions > 1:
-            rows = _jdbc_partitions(reader, source, here).load()
+            rows = _jdbc_partitions(reader, rows, source, here)
     except (PySparkException, Py4JJavaError) as error:
         words = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error).split("\n")[0]
         address = re.sub("//[^/]*@", "//", re.split("[;?]", uri)[0])
@@ -204,15 +204,16 @@ def _folded(source: TableSource, found: list[str]) -> dict[str, str]:
     return {declared.get(column.lower(), column): column for column in found}
 
 
-def _jdbc_partitions(reader: DataFrameReader, source: TableSource, here: dict[str, str]) -> DataFrameReader:
+def _jdbc_partitions(reader: DataFrameReader, whole: DataFrame, source: TableSource, here: dict[str, str]) -> DataFrame:
+    """The same rows, read in parts."""
     column = here.get(str(source.partition_by), str(source.partition_by))
-    low, high = reader.load().agg(F.min(column), F.max(column)).collect()[0]  # one row
+    low, high = whole.agg(F.min(column), F.max(column)).collect()[0]  # one row
     if low is None:
-        return reader
+        return whole
     if not isinstance(low, int | Decimal):
         raise _not_an_integer(source)
     split = {"lowerBound": int(low), "upperBound": int(high) + 1, "numPartitions": source.partitions}
-    return reader.options(partitionColumn=column, **split)
+    return reader.options(partitionColumn=column, **split).load()
 
 
 def _finished(rows: DataFrame, source: TableSource, ds: str) -> DataFrame:
