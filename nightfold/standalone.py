@@ -56,7 +56,8 @@ def daemon_properties(name: str, secret: str) -> str:
 def workers(page: str, secret: str) -> list[Worker]:
     """The living workers of the master whose web page is at `page` (http://host:port).
 
-    Raises OSError when it does not answer, or refuses the token.
+    Raises OSError when it does not answer, refuses the token, or is still starting: its pages come up one by one, and the first
+    answers for all.
     """
     state = _asked(f"{page}/json/", secret)
     return [Worker(w["id"], w["host"], w["cores"], w["memory"]) for w in state["workers"] if w["state"] == "ALIVE"]
@@ -65,7 +66,11 @@ def workers(page: str, secret: str) -> list[Worker]:
 def _asked(url: str, secret: str) -> dict:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {_token(secret)}"})  # noqa: S310 (http, ours)
     with urllib.request.urlopen(request, timeout=LIMIT) as answer:  # noqa: S310
-        return json.load(answer)
+        content = answer.read()
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise OSError(f"{url} answered with another page than its state: it is still starting") from error
 
 
 def _page_key(secret: str) -> bytes:
