@@ -92,6 +92,7 @@ def nightly(pipeline: Pipeline) -> DAG:
                 night=NIGHT,
                 store=pipeline.publish.connection,
                 in_turn=stage.turn,
+                timezone=pipeline.timezone,
                 conf={"spark.ui.enabled": "false", **size.conf},
                 driver_memory=size.driver_memory,
                 executor_memory=size.executor_memory,

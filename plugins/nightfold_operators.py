@@ -24,6 +24,8 @@ from nightfold_turns import InTurn
 
 AFTER_ALL = "9999-12-31"
 """The night of a run that goes after all nights that wait."""
+ABOUT_TO_ASK = (None, "scheduled", "queued", "running")
+"""States of a run's first task in which it may not yet have asked for the turn."""
 CAUSE = re.compile(r"nightfold: \w+ failed: ")
 """How a job's own word on why it failed starts."""
 WRONG_SETTINGS = re.compile(
@@ -38,15 +40,22 @@ def night_of(dag_run: Any, params: Any, timezone: str) -> str:
     Raises AirflowFailException for a manual run that does not say it (no task asks what day it is), and for one of a backfill
     that says another: each run of it would take that one night.
     """
-    said, begins = params["ds"], dag_run.data_interval_start
-    if str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "manual" or begins is None:
+    said, night = params["ds"], _night_of_interval(dag_run, timezone)
+    if night is None:
         if not said:
             raise _without_a_night("a manual run must say its night: trigger again with 'Night' filled in, YYYY-MM-DD")
         return str(said)
-    night = str(begins.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%d"))
     if said and said != night:
         raise _without_a_night(f"this is the run of night {night}, and its form says {said}: leave 'Night' empty in a backfill")
     return night
+
+
+def _night_of_interval(dag_run: Any, timezone: str) -> str | None:
+    """The day on which the data interval starts; None for a manual run, whose interval says nothing."""
+    begins = dag_run.data_interval_start
+    if str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "manual" or begins is None:
+        return None
+    return str(begins.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%d"))
 
 
 def _without_a_night(why: str) -> AirflowFailException:
@@ -86,18 +95,33 @@ class StageOperator(InTurn, SparkSubmitOperator):
 
     :param connections: ids of the Airflow Connections that the job may use
     :param in_turn: whether it waits for the pipeline's turn
+    :param timezone: the pipeline's
     """
 
     template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "night")
 
-    def __init__(self, *, connections: Sequence[str] = (), in_turn: bool = True, **kwargs: Any) -> None:
+    def __init__(self, *, timezone: str, connections: Sequence[str] = (), in_turn: bool = True, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.timezone = timezone
         self.connections = list(connections)
         self.in_turn = in_turn
 
     def execute(self, context: Context) -> None:
+        if self.task_id == stages.FLOW[0].name:
+            self._expect_the_run_before(context)
         with self.turn(context) if self.in_turn else nullcontext():
             self._submit(context)
+
+    def _expect_the_run_before(self, context: Context) -> None:
+        """An older night's run that has begun goes first, also where its first task asks for the turn a moment after this one."""
+        ti = context["ti"]
+        before = ti.get_previous_dagrun(state="running")
+        if before is None:
+            return
+        night = _night_of_interval(before, self.timezone) or (before.conf or {}).get("ds")
+        states = ti.get_task_states(dag_id=self.dag_id, run_ids=[before.run_id]).get(before.run_id, {})
+        if night and night < self.night and states.get(self.task_id) in ABOUT_TO_ASK:
+            self.expect(before.run_id, night)
 
     def _submit(self, context: Context) -> None:
         try:

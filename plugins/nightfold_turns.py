@@ -93,6 +93,13 @@ class InTurn(BaseOperator):
             except NightfoldError as error:  # the work is done; the turn frees itself
                 said("nightfold: %s", error)
 
+    def expect(self, holder: str, night: str) -> None:
+        """Let another run, of an older night, have the turn first; if it does not ask for it in half a minute, it is forgotten."""
+        try:
+            store_at(BaseHook.get_connection(self.store).get_uri()).expect_turn(self.pipeline, holder, night)
+        except NightfoldError as error:
+            self.failed(error)
+
     def failed(self, error: NightfoldError) -> NoReturn:
         """Say the cause in a line of its own, and fail; for good where a retry would see the same facts."""
         self.log.error("nightfold: %s failed: %s", self.task_id, error)

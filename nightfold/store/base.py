@@ -77,6 +77,10 @@ class Store(ABC):
         """The next may have it, and this one does not wait either; False when it was not this holder's."""
 
     @abstractmethod
+    def expect_turn(self, pipeline: str, holder: str, night: str) -> None:
+        """Have the others wait for this holder as if it had asked now; it is forgotten like one that asks no more."""
+
+    @abstractmethod
     def turn(self, pipeline: str) -> Turn | None:
         """Who has the turn; None when nobody does."""
 

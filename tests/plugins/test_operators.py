@@ -5,7 +5,7 @@ import json
 import os
 import re
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from nightfold.lake import Lake, Manifest
@@ -16,6 +16,7 @@ import pytest
 import redis
 from airflow.providers.apache.spark.hooks import spark_submit as spark_submit_hook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+from airflow.sdk.api.datamodels._generated import DagRun
 from airflow.sdk.exceptions import (
     AirflowException,
     AirflowFailException,
@@ -71,17 +72,26 @@ def spark_submit(tmp_path, monkeypatch, address):
 class Attempt:
     """As much of a task instance as an operator asks for."""
 
-    def __init__(self, try_number: int = 1, retries: int = 2) -> None:
+    def __init__(self, try_number: int = 1, retries: int = 2, before: DagRun | None = None, state: str | None = None) -> None:
         self.try_number = try_number
         self.max_tries = retries
+        self.before = before
+        self.state = state
+
+    def get_previous_dagrun(self, state: str) -> DagRun | None:
+        assert state == "running"
+        return self.before
+
+    def get_task_states(self, *, dag_id: str, run_ids: list[str]) -> dict[str, dict[str, str | None]]:
+        return {run: {"ingest": self.state} for run in run_ids}
 
 
-def context(run: str = "run 1", **attempt: int) -> dict:
+def context(run: str = "run 1", **attempt) -> dict:
     return {"run_id": run, "ti": Attempt(**attempt)}
 
 
 def stage(**more) -> StageOperator:
-    where = {"pipeline": "shop", "night": NIGHT, "store": "store"}
+    where = {"pipeline": "shop", "night": NIGHT, "store": "store", "timezone": "UTC"}
     job = {"task_id": "clean", "application": "clean.py", "application_args": ["--ds", NIGHT], "name": "shop-clean"}
     return StageOperator(**(job | where | more))
 
@@ -179,6 +189,49 @@ def test_while_another_run_has_the_turn_a_task_waits_outside_the_pool_and_goes_o
     assert store.turn("shop").holder == "run 1"
     assert stage().resumed(context(), event="taken") is None
     assert (folder / "arguments").exists()
+
+
+def run_of(night: str, **more) -> DagRun:
+    """As Airflow's API server gives it to a task."""
+    begins = datetime.fromisoformat(f"{night}T02:30:00+00:00")
+    nothing = dict.fromkeys(("end_date", "partition_key"))
+    times = dict.fromkeys(("logical_date", "data_interval_start", "data_interval_end", "run_after", "start_date"), begins)
+    known = {"run_id": "older", "dag_id": "nightly_shop", "run_type": "backfill", "state": "running", "consumed_asset_events": []}
+    return DagRun(**(nothing | times | known | more))
+
+
+@pytest.mark.parametrize("state", [None, "scheduled", "queued", "running"])
+def test_an_older_run_that_has_begun_goes_first_though_it_asks_later(spark_submit, address, state):
+    """With more than one slot in the pool the first tasks of a backfill's runs start at once, in any order."""
+    folder = spark_submit(0)
+    with pytest.raises(TaskDeferred):
+        stage(task_id="ingest").execute(context("younger", before=run_of("2017-12-02"), state=state))
+    assert not (folder / "arguments").exists(), "nothing was started"
+    assert stage(task_id="ingest", night="2017-12-02").execute(context("older")) is None
+    assert store_at(address).turn("shop").holder == "older"
+
+
+@pytest.mark.parametrize(
+    ("before", "state"),
+    [
+        (run_of("2017-12-02"), "success"),  # it had its turn, and only its profile is left
+        (run_of("2017-12-02"), "deferred"),  # it has asked
+        (run_of("2017-12-02"), "up_for_retry"),
+        (run_of("2017-12-04"), "queued"),
+        (run_of("2017-12-02", run_type="manual", conf={"ds": "2017-12-04"}), "queued"),
+        (run_of("2017-12-02", run_type="manual", conf={}), "queued"),
+    ],
+)
+def test_no_other_run_is_waited_for(spark_submit, before, state):
+    spark_submit(0)
+    assert stage(task_id="ingest").execute(context("younger", before=before, state=state)) is None
+
+
+def test_a_manual_run_of_an_older_night_goes_first_too(spark_submit):
+    spark_submit(0)
+    before = run_of("2017-12-05", run_type="manual", conf={"ds": "2017-12-02"})
+    with pytest.raises(TaskDeferred):
+        stage(task_id="ingest").execute(context("younger", before=before, state="queued"))
 
 
 def test_a_stage_that_nothing_is_made_from_does_not_wait(spark_submit, address):

@@ -116,6 +116,13 @@ redis.call('HDEL', waiting, me)
 return {'yours', me, night, tostring(token), lease}
 """
 
+EXPECT_TURN = """
+local time = redis.call('TIME')
+if redis.call('HGET', KEYS[1], 'holder') == ARGV[1] then return 0 end
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+return redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. now)
+"""
+
 KEEP_TURN = """
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
 return redis.call('PEXPIRE', KEYS[1], ARGV[2])

@@ -54,6 +54,11 @@ class ValkeyStore(Store):
         with self._errors():
             return bool(self.client.eval(scripts.LEAVE_TURN, len(keys), *keys, holder))
 
+    def expect_turn(self, pipeline: str, holder: str, night: str) -> None:
+        keys = [names.control(pipeline, name) for name in ("turn", "waiting")]
+        with self._errors():
+            self.client.eval(scripts.EXPECT_TURN, len(keys), *keys, holder, night)
+
     def turn(self, pipeline: str) -> Turn | None:
         key = names.control(pipeline, "turn")
         with self._errors():

@@ -60,6 +60,16 @@ def test_of_those_that_wait_the_oldest_night_is_next(store):
     assert store.take_turn("shop", "late", THREE, seconds=60).night == THREE
 
 
+def test_one_that_is_expected_goes_first_unless_it_has_the_turn_already(store):
+    store.expect_turn("shop", "early", ONE)
+    with pytest.raises(TurnTaken, match=f"early of night {ONE} waits, and is older"):
+        store.take_turn("shop", "late", TWO, seconds=60)
+    store.take_turn("shop", "early", ONE, seconds=60)
+    store.expect_turn("shop", "early", ONE)
+    store.leave_turn("shop", "early")
+    assert store.take_turn("shop", "late", TWO, seconds=60).holder == "late"
+
+
 def test_who_gives_up_waiting_is_waited_for_by_nobody(store):
     store.take_turn("shop", "now", ONE, seconds=60)
     with pytest.raises(TurnTaken):
