@@ -1,15 +1,21 @@
 """Three months of nights taken again by Airflow's own backfill: in order, each with its version, the pointer only forward.
 
-Not part of `make test`: a night takes 2 to 4 minutes on two cores, so 92 take 3 to 6 hours. NIGHTFOLD_BACKFILL_NIGHTS takes fewer.
+Not part of `make test`: a night takes 2 to 3 minutes on two cores, so 92 take 3 to 5 hours. NIGHTFOLD_BACKFILL_NIGHTS takes fewer.
+With NIGHTFOLD_BACKFILL_HOME, a folder, the platform's state stays there when the test is ended (SIGINT), and the next call goes on
+with the backfill where it was, as after a machine's restart.
 """
 
 import csv
+import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 from embedded import airflow_parts, platform
 from nightfold.lake import Lake
@@ -44,19 +50,39 @@ def pipeline(folder: Path) -> None:
     load(folder / "grocery.yaml")  # refused here, and not as a DAG that never appears
 
 
-def cut_catalogue(landing: Path) -> None:
-    """Leave in the shop's table what the landed households ever bought: 92,331 products would be most of every night."""
+def landed(landing_uri: str) -> str:
+    """Land 60 households, and leave in the shop's table what they ever bought: 92,331 products would be most of every night."""
+    done = land(landing_uri=landing_uri, households=60, until=str(LAST))
+    landing = Path(landing_uri.removeprefix("file://"))
     bought = {row["product_id"] for day in landing.glob("grocery/transactions/*.csv") for row in csv.DictReader(day.open())}
     with shop_db.connected() as connection, connection.cursor() as cursor:
         cursor.execute("DELETE FROM products WHERE product_id <> ALL(%s::bigint[])", (sorted(bought),))
         assert cursor.rowcount > 0
+    return str(done)
+
+
+def once(path: Path, make: Callable[[], Any]) -> Any:
+    """What `make` gave the first time, also after a restart."""
+    if not path.exists():
+        path.write_text(json.dumps(make()), encoding="utf-8")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def state() -> Iterator[Path]:
+    """The folder of all that the test leaves behind: its own, or one that stays."""
+    if (kept_in := os.environ.get("NIGHTFOLD_BACKFILL_HOME")) is not None:
+        Path(kept_in).mkdir(parents=True, exist_ok=True)
+        yield Path(kept_in)
+    else:
+        with tempfile.TemporaryDirectory(prefix="nightfold-backfill-") as name:
+            yield Path(name)
 
 
 @pytest.fixture(scope="module")
 def night():
-    with tempfile.TemporaryDirectory(prefix="nightfold-backfill-") as name:
-        folder = Path(name)
-        (folder / "pipelines").mkdir()
+    with state() as folder:
+        (folder / "pipelines").mkdir(exist_ok=True)
         pipeline(folder / "pipelines")
         environ = {key: value for key, value in os.environ.items() if not key.startswith(OURS)} | platform.free_ports()
         environ |= {"NIGHTFOLD_PIPELINES": str(folder / "pipelines"), "NIGHTFOLD_SPARK_SLOTS": "2"}
@@ -66,21 +92,29 @@ def night():
         ):
             for key, value in settings.job_environment().items():
                 patch.setenv(key, value)
-            land(landing_uri=settings["NIGHTFOLD_LANDING"], households=60, until=str(LAST))
-            cut_catalogue(Path(settings["NIGHTFOLD_LANDING"].removeprefix("file://")))
+            once(folder / "landed.json", lambda: landed(settings["NIGHTFOLD_LANDING"]))
             yield Night(settings)
 
 
-def backfill(night: Night, first: date, last: date, *more: str) -> list[str]:
+def backfills(night: Night) -> dict[tuple[str, str, str], bool]:
+    """First day, last day and reprocessing of every backfill → whether it has ended."""
+    listed = night.api.get("backfills", dag_id=DAG, limit=100)["backfills"]
+    key = lambda one: (one["from_date"][:10], one["to_date"][:10], one["reprocess_behavior"])  # noqa: E731
+    return {key(one): one["completed_at"] is not None for one in listed}
+
+
+def backfill(night: Night, first: date, last: date, *, reprocess: str) -> list[str]:
     """As an operator does it; returns the nights that readers saw live, in the order in which they saw them."""
     night.until(lambda: DAG in night.api.dag_ids(), what=DAG, limit=120)
-    words = ["--dag-id", DAG, "--from-date", str(first), "--to-date", str(last + timedelta(days=1)), "--max-active-runs", "4"]
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "backfill", "create", *words, *more],
-        env=airflow_parts.environment(night.settings),
-        check=True,
-        timeout=120,
-    )
+    after = str(last + timedelta(days=1))
+    if (str(first), after, reprocess) not in backfills(night):
+        words = ["--dag-id", DAG, "--from-date", str(first), "--to-date", after, "--reprocess-behavior", reprocess]
+        subprocess.run(
+            [sys.executable, "-m", "airflow", "backfill", "create", *words, "--max-active-runs", "4"],
+            env=airflow_parts.environment(night.settings),
+            check=True,
+            timeout=120,
+        )
     store = store_at(night.settings["AIRFLOW_CONN_KV_DEFAULT"])
     seen: list[str] = []
     wanted = (last - first).days + 1
@@ -88,7 +122,7 @@ def backfill(night: Night, first: date, last: date, *more: str) -> list[str]:
     def over() -> bool:
         if (live := store.live("grocery")) is not None and live.night not in seen[-1:]:
             seen.append(live.night)
-        return all(one["completed_at"] for one in night.api.get("backfills", dag_id=DAG, limit=100)["backfills"])
+        return all(backfills(night).values())
 
     night.until(over, what=f"end of {wanted} nights", limit=A_NIGHT * wanted)  # Airflow takes no other backfill before that
     if (live := store.live("grocery")) is not None and live.night not in seen[-1:]:
@@ -114,12 +148,12 @@ def kept(night: Night) -> dict[str, str]:
 
 def test_a_backfill_takes_the_nights_in_order_and_again_gives_the_same_versions(night):
     nights = [str(FIRST + timedelta(days=i)) for i in range(NIGHTS)]
-    seen = backfill(night, FIRST, LAST)
+    seen = backfill(night, FIRST, LAST, reprocess="none")
     failed = [(run["dag_run_id"], run["state"]) for run in runs(night) if run["state"] != "success"]
     assert failed == []
     assert seen == sorted(seen), "the pointer never goes back"
     assert seen[-1] == nights[-1]
-    first = versions(nights)
+    first = once(night.settings.home.parent / "versions.json", lambda: versions(nights))
     assert list(first) == nights, "every night has its version"
     committed = {n: m.committed_at for n, m in Lake("grocery").find_all("version", nights).items()}
     assert sorted(nights, key=lambda n: (committed[n], n)) == nights, "one after the other, the oldest first"
@@ -127,7 +161,7 @@ def test_a_backfill_takes_the_nights_in_order_and_again_gives_the_same_versions(
     assert [n for n, state in sorted(states.items()) if state in ("live", "retired")] == nights[-3:], "to roll back to"
 
     for low, high in ((FIRST, FIRST + timedelta(days=AGAIN - 1)), (LAST - timedelta(days=AGAIN - 1), LAST)):
-        assert backfill(night, low, high, "--reprocess-behavior", "completed") == [nights[-1]], "live all the while"
+        assert backfill(night, low, high, reprocess="completed") == [nights[-1]], "live all the while"
     assert versions(nights) == first
     after = kept(night)
     assert {n: after[n] for n in nights[-3:]} == {n: states[n] for n in nights[-3:]}, "none to roll back to was pushed out"
