@@ -4,12 +4,12 @@ import json
 import sqlite3
 
 import spark_jobs.clean as clean
-import spark_jobs.features as features
 import spark_jobs.ingest as ingest
 import spark_jobs.publish as publish
 from nightfold import cli, schemas
 from nightfold.lake import Lake
 from nightfold.spark import tables
+from nightfold.spark.recommend import features
 from nightfold.store import Store, store_at
 
 import pytest

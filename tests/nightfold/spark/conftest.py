@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from nightfold.spark.recommender import BlendRecommender
+from nightfold.spark.recommend.recommender import BlendRecommender
 
 import pytest
 from pyspark.sql import DataFrame, SparkSession

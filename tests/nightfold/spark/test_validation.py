@@ -5,8 +5,8 @@ import subprocess
 import sys
 from datetime import date
 
-from nightfold.spark.blend import BlendModel
 from nightfold.spark.evaluators import RankingEvaluator
+from nightfold.spark.recommend.blend import BlendModel
 from nightfold.spark.validation import HistoryTooShort, RollingOriginCrossValidator, assign_folds
 
 import pytest

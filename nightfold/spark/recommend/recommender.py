@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from nightfold.errors import Permanent
-from nightfold.spark.als import AlsSettings, write_factors
-from nightfold.spark.blend import BlendModel, BlendParams
 from nightfold.spark.exact import exact_sum
+from nightfold.spark.recommend.als import AlsSettings, write_factors
+from nightfold.spark.recommend.blend import BlendModel, BlendParams
 
 from pyspark import keyword_only
 from pyspark.ml import Estimator

@@ -1,10 +1,10 @@
 """score on a model made by hand: everybody has a list, and every item says why it is there."""
 
-import spark_jobs.score as score
 from nightfold.lake import Lake
-from nightfold.spark.blend import BlendModel
 from nightfold.spark.evaluators import RankingEvaluator
-from nightfold.spark.recommender import BlendRecommender
+from nightfold.spark.recommend import score
+from nightfold.spark.recommend.blend import BlendModel
+from nightfold.spark.recommend.recommender import BlendRecommender
 
 import pytest
 from helpers import job, run, tiny_shop

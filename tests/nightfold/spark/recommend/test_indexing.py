@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from nightfold.spark import indexing
+from nightfold.spark.recommend import indexing
 
 import pytest
 from helpers import tiny_shop

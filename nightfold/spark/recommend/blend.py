@@ -10,7 +10,7 @@ The parts, each a folder:
 
 from typing import Any
 
-from nightfold.spark import topn
+from nightfold.spark.recommend import topn
 
 from pyspark.ml import Model
 from pyspark.ml.param import Param, Params, TypeConverters

@@ -2,9 +2,9 @@
 
 import math
 
-from nightfold.spark.blend import BlendModel
 from nightfold.spark.evaluators import RankingEvaluator
-from nightfold.spark.recommender import BASELINES, NothingToLearn
+from nightfold.spark.recommend.blend import BlendModel
+from nightfold.spark.recommend.recommender import BASELINES, NothingToLearn
 
 import numpy as np
 import pytest

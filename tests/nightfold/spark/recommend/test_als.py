@@ -1,6 +1,6 @@
 """ALS: what depends on it, and what must not."""
 
-from nightfold.spark.als import AlsSettings, write_factors
+from nightfold.spark.recommend.als import AlsSettings, write_factors
 
 import numpy as np
 import pytest

@@ -1,10 +1,10 @@
 """features on a tiny shop: the same night is the same, whatever has been cleaned after it."""
 
 import spark_jobs.clean as clean
-import spark_jobs.features as features
 import spark_jobs.ingest as ingest
 from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake
+from nightfold.spark.recommend import features
 
 import pytest
 from helpers import land, run, tiny_shop

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from nightfold.spark.topn import Blend, top_n
+from nightfold.spark.recommend.topn import Blend, top_n
 
 import numpy as np
 import pyarrow as pa

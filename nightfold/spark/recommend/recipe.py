@@ -8,7 +8,7 @@ from nightfold.pipeline import Pipeline
 from nightfold.spark import tables
 from nightfold.spark.evaluators import RankingEvaluator
 from nightfold.spark.job import Job
-from nightfold.spark.recommender import BlendRecommender
+from nightfold.spark.recommend.recommender import BlendRecommender
 
 from pyspark.ml.param import Param
 from pyspark.sql import DataFrame, SparkSession
