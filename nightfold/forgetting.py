@@ -2,8 +2,8 @@
 
 Rows are taken out of the files where they lie, in every attempt, also those that never counted. Fingerprints stay, so that
 nothing is computed anew for it; counts follow. Each file is replaced whole; killed in the middle, it is run again and ends the
-same. `ingest` takes no more rows of hers (`nightfold/forgotten.py`). What it cannot reach, it says: trained models know their
-users, and what lies outside still names her.
+same. `ingest` takes no more rows of hers (`nightfold/forgotten.py`). What it cannot reach, it says: trained models have learned
+from her, and what lies outside still names her.
 """
 
 import json
@@ -30,6 +30,8 @@ FORGOTTEN = "(forgotten)"  # what stands in a report's figures where the key sto
 MALFORMED = "_malformed"
 LAYERS = ("raw", "clean", "rejected")
 RENDER: dict[str, Callable[[dict[str, Any]], str]] = {"evaluation": render_evaluation, "profile": eda.render}
+NUMBERED = {"interactions": "user", "histories": "user", "als": "id"}
+"""Parts of features that say a user by his number, and in which column."""
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Found:
     reports: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
     models: list[str] = field(default_factory=list)
-    """Saved models whose own index of users holds the key: not reached."""
+    """Nights with a model that may have learned from her rows: not reached."""
 
 
 def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: bool = False) -> Found:
@@ -54,15 +56,12 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
     name = pipeline.recommend.interactions.user
     for path in _files(lake, ".parquet"):
         dataset = _dataset(path)
-        if dataset == "model":
-            if path.split("/")[-2] == "users" and _count(lake, path, _equal("id", key)):
-                found.models.append(path)
-            continue
         mask = _mask(lake, path, dataset, column=name, key=key)
         if mask is not None and (gone := _take_out(lake, path, mask, dry_run=dry_run)):
             found.rows[path] = gone
     if found.rows and not dry_run:
         _count_anew(lake)
+    found.models = lake.nights("model") if found.rows else []
     for path in _files(lake, ".json"):
         if _dataset(path) in RENDER and "/attempts/" in path and _redact(lake, path, key, dry_run=dry_run):
             found.reports.append(path)
@@ -82,7 +81,8 @@ def lines(found: Found, pipeline: Pipeline, key: str, *, dry_run: bool) -> list[
     said = [f"{dataset:<24} {rows:>8,} rows {verb}" for dataset, rows in sorted(by_dataset.items())]
     said += [f"{len(found.reports)} reports {verb}", f"{len(found.versions)} versions in the store: the list {verb}"]
     said += [
-        f"not reached: {len(found.models)} trained models, whose index of users holds it: they go with the next nights (retention)"
+        f"not reached: {len(found.models)} trained models and their sums over all users: they hold no id, but have learned from "
+        "such rows; they go with later nights (retention)"
     ]
     landed = ", ".join(
         sorted(name for name, source in pipeline.sources.items() if pipeline.recommend.interactions.user in source.columns)
@@ -98,7 +98,7 @@ def _files(lake: Lake, ending: str) -> Iterator[str]:
     """Every file of that kind, below the lake's root."""
     root = lake.local_path("")
     entries = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(lake.pipeline), recursive=True, allow_not_found=True))
-    for entry in sorted(entries, key=lambda e: e.path):  # features' interactions before its users, which say her number
+    for entry in sorted(entries, key=lambda e: e.path):  # the other parts of features before its users, which say her number
         if entry.is_file and entry.base_name.endswith(ending):
             yield posixpath.relpath(entry.path, root)
 
@@ -127,10 +127,11 @@ def _mask(lake: Lake, path: str, dataset: str, *, column: str, key: str) -> pc.E
         return _equal("key", key)
     if dataset == "features" and part == "users":
         return _equal("id", key)
-    if dataset == "features" and part == "interactions":
-        index = _index(lake, path.split("/interactions/")[0], key)
-        return None if index is None else _equal("user", index)
-    return None
+    number = NUMBERED.get(part) if dataset == "features" else None
+    if number is None or (part == "als" and "/kind=user/" not in path):
+        return None
+    index = _index(lake, path.split(f"/{part}/")[0], key)
+    return None if index is None else _equal(number, index)
 
 
 def _index(lake: Lake, attempt: str, key: str) -> int | None:
@@ -142,10 +143,6 @@ def _index(lake: Lake, attempt: str, key: str) -> int | None:
             if rows.num_rows:
                 return int(rows.column("user")[0].as_py())
     return None
-
-
-def _count(lake: Lake, path: str, mask: pc.Expression) -> int:
-    return int(pq.read_table(lake.local_path(path), filesystem=lake.fs, partitioning=None).filter(mask).num_rows)
 
 
 def _take_out(lake: Lake, path: str, mask: pc.Expression, *, dry_run: bool) -> int:

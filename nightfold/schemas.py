@@ -5,8 +5,15 @@ from nightfold.pipeline.sources import FileSource, TableSource
 Schema = dict[str, str]
 
 USERS: Schema = {"user": "int", "id": "string"}
-ITEMS: Schema = {"item": "int", "id": "string", "available": "boolean", "title": "string", "category": "string"}
-INTERACTIONS: Schema = {"user": "int", "item": "int", "day": "int", "weight": "double"}
+ITEMS: Schema = {
+    "item": "int",
+    "id": "string",
+    "available": "boolean",
+    "title": "string",
+    "category": "string",
+    "groups": "array<string>",
+}
+INTERACTIONS: Schema = {"user": "int", "item": "int", "day": "int", "weight": "double", "amount": "float", "discount": "float"}
 """One row per user, item and day (days since 1970-01-01 in the pipeline's zone); weight in baskets."""
 SCORES: Schema = {"key": "string", "items": "array<struct<id:string,score:double,why:string>>"}
 """One row per user, best item first. The fallback list has no user: it stands apart."""

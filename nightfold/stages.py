@@ -11,6 +11,9 @@ from nightfold.pipeline import Pipeline
 FIRST_COMPILER = "-XX:TieredStopAtLevel=1"
 FEW, MORE, ANY = 500_000, 3_000_000, math.inf  # rows; measured at 7 thousand and 1.6 million (docs/decisions/0010)
 
+_CANDIDATES = ("recommend.filters", "recommend.candidates")
+_WINDOWS = ("split", "training.windows")
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -49,21 +52,21 @@ FLOW = (
     Stage(
         "features",
         reads=("clean",),
-        config=("recommend.interactions", "recommend.items", "recommend.filters", "split", "timezone"),
+        config=(*_CANDIDATES, "recommend.interactions", "recommend.items", "recommend.als", "timezone", *_WINDOWS, "training.seed"),
         short=MORE,
-        doc="Index users and items; interactions as of the cutoff, never a later fact.",
+        doc="Index users and items; what was known of them as of each window's cutoff, never a later fact.",
     ),
     Stage(
         "train",
         reads=("features",),
-        config=("training", "split", "recommend.filters"),
+        config=(*_CANDIDATES, "recommend.mix", "training", "split"),
         writes="model",
         doc="Choose by cross-validation on earlier days only, then fit on everything up to `ds`.",
     ),
     Stage(
         "evaluate",
         reads=("features", "model"),
-        config=("training", "split", "recommend"),
+        config=(*_CANDIDATES, "recommend.mix", "training", "split"),
         writes="evaluation",
         doc="The recipe fitted as of `ds` less the test window, judged on the days after, beside baselines.",
     ),

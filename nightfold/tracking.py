@@ -35,7 +35,7 @@ def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], 
     for number, point in enumerate(grid):
         for kind in ("train", "validation"):
             label = f"{kind} {metric}" if point["best"] else f"{kind} {metric} point {number}"
-            metrics += [Metric(_name(label), value, now, fold) for fold, value in enumerate(point[kind], 1)]
+            metrics += [Metric(_name(label), value, now, fold) for fold, value in enumerate(point.get(kind, ()), 1)]
     params = {
         **best["params"],
         "metric": metric,

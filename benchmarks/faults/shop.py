@@ -28,7 +28,7 @@ def write_pipeline(folder: Path) -> None:
     content["recommend"].pop("items")  # 92,331 products are 92,331 reasons for a row of this table to take longer
     content["recommend"]["filters"]["only_catalogue"] = False
     content["split"] = {"test_days": 4, "validation_days": 4, "folds": 2}
-    content["training"] |= {"grid": {"factors": [8], "half_life_days": [30, 90], "als_weight": [0.0, 1.0]}, "iterations": 3}
+    content["training"]["families"] = {"linear": {"reg_param": [0.001, 0.01, 0.1, 1.0]}}
     content["publish"] |= {"batch": 1}  # so that a publisher can be met in the middle
     content["resources"] |= {"driver_memory": "1g", "shuffle_partitions": 2, "retries": 2, "retry_minutes": 0.05}
     folder.mkdir(parents=True, exist_ok=True)

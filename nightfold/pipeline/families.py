@@ -14,7 +14,7 @@ Share = Annotated[float, Field(gt=0, le=1)]
 class GradientBoosting(Part):
     """Gradient-boosted trees (XGBoost's Spark estimators); names as XGBoost has them."""
 
-    n_estimators: list[Whole] = Field(default=[150], min_length=1)
+    n_estimators: list[Whole] = Field(default=[100], min_length=1)
     """Trees."""
     max_depth: list[Whole] = Field(default=[6], min_length=1)
     learning_rate: list[Share] = Field(default=[0.1], min_length=1)

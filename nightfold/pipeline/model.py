@@ -6,57 +6,14 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nightfold.pipeline.base import Part
+from nightfold.pipeline.families import Families, GradientBoosting, Linear
+from nightfold.pipeline.recommend import Recommend
 from nightfold.pipeline.sources import Column, ConnectionId, Name, Source, TableSource
 
 from croniter import croniter
 from pydantic import Field, field_validator, model_validator
 
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
-
-
-class Interactions(Part):
-    """Which rows say that a user took an item, and when."""
-
-    source: Name
-    user: str
-    item: str
-    time: str
-    basket: str | None = None
-    """Rows of one basket are one occasion: a basket counts an item once, whatever the quantity (litres of fuel)."""
-
-
-class Items(Part):
-    """The catalogue: which items exist, and which may be listed."""
-
-    source: Name
-    id: str
-    title: str | None = None
-    category: str | None = None
-    available: dict[str, list[str]] = {}
-    """Column → values. An item whose row says otherwise is not listed."""
-
-
-class Filters(Part):
-    """What never gets on a list."""
-
-    exclude_seen: bool = False
-    """true: only items new to the user (films); false: buying again is welcome (groceries)."""
-    only_catalogue: bool = True
-    """List only items that have a row in `items`."""
-    never: list[str] = []
-    """Ids of items never to list."""
-    sold_within_days: int | None = Field(default=None, ge=1)
-    """An item that nobody took for so many days before the night counts as unavailable."""
-
-
-class Recommend(Part):
-    """The task: for every user a list of items."""
-
-    interactions: Interactions
-    items: Items | None = None
-    filters: Filters = Filters()
-    top_n: int = Field(default=20, ge=1, le=1000)
-    """Length of every list."""
 
 
 class Split(Part):
@@ -70,48 +27,26 @@ class Split(Part):
     """Rolling-origin folds: each trains on the days before its validation window only."""
 
 
-class Grid(Part):
-    """The values to try; the grid is their product."""
-
-    factors: list[int] = Field(default=[32], min_length=1)
-    """ALS: length of a user's and an item's vector."""
-    regularization: list[float] = Field(default=[10.0], min_length=1)
-    """ALS: weight of the penalty."""
-    alpha: list[float] = Field(default=[1.0], min_length=1)
-    """ALS: confidence of one basket."""
-    half_life_days: list[float] = Field(default=[90.0, 180.0], min_length=1)
-    """Days after which something bought counts half; 0: never less."""
-    als_weight: list[float] = Field(default=[1.0, 3.0], min_length=1)
-    """What a full ALS score is worth, in baskets bought on the last day."""
-
-    @property
-    def points(self) -> int:
-        product = 1
-        for values in (self.factors, self.regularization, self.alpha, self.half_life_days, self.als_weight):
-            product *= len(set(values))
-        return product
-
-
 class Training(Part):
     """How the model is chosen."""
 
     metric: Literal["ndcg", "recall", "map"] = "ndcg"
     k: int = Field(default=10, ge=1, le=100)
     """The metric is taken over the first k of a list drawn from the whole catalogue."""
-    grid: Grid = Grid()
-    iterations: int = Field(default=10, ge=1, le=100)
-    """Passes of ALS."""
-    popularity_days: int = Field(default=84, ge=1)
-    """The days that say what is popular now."""
-    popularity_weight: float = Field(default=0.1, ge=0)
-    """What being the most popular item is worth, in baskets."""
+    families: Families = Families(xgboost=GradientBoosting(max_depth=[4, 6]), linear=Linear())
+    """What is tried; at least 4 points in sum."""
+    windows: int = Field(default=3, ge=1, le=60)
+    """A model learns from so many windows, as far as the history goes: the latest before what it is judged on."""
+    negatives: float = Field(default=0.1, gt=0, le=1)
+    """Share of the candidates that did not come true that a model learns from. It is judged on all, always."""
     parallelism: int = Field(default=2, ge=1, le=64)
+    """Models fitted at once."""
     seed: int = 20171203
 
     @model_validator(mode="after")
     def _a_grid_worth_the_name(self) -> "Training":
-        if self.grid.points < 4:
-            raise ValueError(f"the grid has {self.grid.points} points; give at least 4")
+        if len(self.families.points) < 4:
+            raise ValueError(f"the families have {len(self.families.points)} points; give at least 4")
         return self
 
 
@@ -217,7 +152,7 @@ class Pipeline(Part):
 
     @model_validator(mode="after")
     def _history_is_long_enough(self) -> "Pipeline":
-        days, needed = self.retention.clean_days, self.split.test_days + (self.split.folds + 1) * self.split.validation_days
+        days, needed = self.retention.clean_days, self.split.test_days + (self.split.folds + 2) * self.split.validation_days
         if days is not None and days < needed:
             raise ValueError(f"retention.clean_days: {days} are too few: the split needs {needed} days of history")
         return self
@@ -229,7 +164,7 @@ class Pipeline(Part):
                 self._column(f"sources.{name}.references", reference.source, reference.source_column)
         self.sources_in_order()
         taken = self.recommend.interactions
-        for field in ("user", "item", "time", "basket"):
+        for field in ("user", "item", "time", "basket", "amount", "discount"):
             column_name = getattr(taken, field)
             if column_name is None:
                 continue
@@ -246,6 +181,8 @@ class Pipeline(Part):
             for field, column_name in (("id", items.id), ("title", items.title), ("category", items.category)):
                 if column_name is not None:
                     self._column(f"recommend.items.{field}", items.source, column_name)
+            for column_name in items.attributes:
+                self._column("recommend.items.attributes", items.source, column_name)
             for column_name in items.available:
                 self._column("recommend.items.available", items.source, column_name)
         return self

@@ -3,10 +3,13 @@
 Keys of the figures; what is missing is not shown:
 
     pipeline, night, cutoff, test_first, test_last, k, users
-    systems      name → {"ndcg", "recall": {"mean", "low", "high"}, "user_coverage", "item_coverage"}; "recipe" is ours
+    systems      name → {"ndcg", "recall": {"mean", "low", "high"}, "user_coverage", "item_coverage", "new_share", "novelty_bits"};
+                 "recipe" is ours
     differences  baseline → {"mean", "low", "high"}: NDCG of the recipe minus the baseline's, paired bootstrap, 95%
-    grid         [{"params", "train", "validation": a figure per fold, "mean", "best"}]
+    grid         [{"params", "validation": a figure per fold, "mean", "best"}]; the best's also "train": a figure of days that it
+                 has learned from
     test         NDCG of the chosen point on the test window
+    candidates, importance, calibration: see reports/learning.py
     by_activity  [{"segment", "users", system → NDCG}]
     history      [{"night", "ndcg", "ndcg_frequency"}], earlier nights
     examples     [{"user", "history": [{"id", "title", "times", "last"}], "list": [{"id", "title", "why", "hit"}]}]
@@ -16,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nightfold.reports import plots
+from nightfold.reports.learning import calibration, candidates, importance
 from nightfold.reports.page import Html, figure, page, section, table, tag
 from nightfold.reports.words import NONE, number, percent
 
@@ -72,37 +76,38 @@ def _systems(figures: Mapping[str, Any]) -> Iterator[Html]:
         plot = plots.intervals(figures["differences"], label=f"{_metric(figures)}: recipe minus baseline", zero=True)
         drawn.append(figure(plot, "Differences on the same users, paired bootstrap, 95%: right of zero, the recipe is better."))
     yield tag("div", *drawn, cls="pair")
-    head = ("system", _metric(figures), "95%", f"recall@{figures.get('k', 'k')}", "95%", "users with a list", "items on any list")
+    head = ("system", _metric(figures), "95%", f"recall@{figures.get('k', 'k')}", "95%", "users with a past", "items on any list")
+    head = (*head, "new to the user", "novelty, bits")
     rows = []
     for name, found in systems.items():
         ndcg, recall = found.get("ndcg") or {}, found.get("recall") or {}
         means = [_three(ndcg.get("mean")), _range(ndcg), _three(recall.get("mean")), _range(recall)]
-        rows.append([name, *means, percent(found.get("user_coverage")), percent(found.get("item_coverage"))])
-    yield tag("div", table(head, rows, numeric=range(1, 7)), cls="card")
+        shares = [percent(found.get(key)) for key in ("user_coverage", "item_coverage", "new_share")]
+        rows.append([name, *means, *shares, number(found.get("novelty_bits"))])
+    yield tag("div", table(head, rows, numeric=range(1, 9)), cls="card")
 
 
 def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
     grid = figures.get("grid")
     if not grid:
         return
-    labels = [", ".join(f"{key} {value}" for key, value in point["params"].items()) for point in grid]
+    labels = [", ".join(f"{key} {value}" for key, value in _telling(point["params"], grid).items()) for point in grid]
     test = figures.get("test")
     rows = []
     for label, point in zip(labels, grid, strict=True):
         train, validation = _mean(point.get("train")), _mean(point.get("validation"))
         name = [label, *([" ", tag("span", "chosen", cls="tag good")] if point.get("best") else [])]
-        rows.append(
-            [tag("span", *name), _three(train), _folds(point.get("train")), _three(validation), _folds(point.get("validation")),
-             _three(train / validation if train is not None and validation else None), _three(test) if point.get("best") else NONE]
-        )  # fmt: skip
-    head = ("grid point", "train", "by fold", "validation", "by fold", "train / validation", "test")
+        ratio = _three(train / validation if train is not None and validation else None)
+        figures_of = (_three(train), _three(validation), _folds(point.get("validation")), ratio)
+        rows.append([tag("span", *name), *figures_of, _three(test) if point.get("best") else NONE])
+    head = ("grid point", "train", "validation", "by fold", "train / validation", "test")
     best = [i for i, point in enumerate(grid) if point.get("best")]
     order = [str(i + 1) for i in range(len(grid))]
     bars = {"train": [_mean(p.get("train")) for p in grid], "validation": [_mean(p.get("validation")) for p in grid]}
     if test is not None:
         bars["test"] = [test if point.get("best") else None for point in grid]
     numbered = [[place, *row] for place, row in zip(order, rows, strict=True)]
-    yield tag("div", table(("", *head), numbered, numeric=(2, 4, 6, 7), hot=best), cls="card")
+    yield tag("div", table(("", *head), numbered, numeric=(2, 3, 5, 6), hot=best), cls="card")
     drawn = [
         figure(
             plots.groups(order, bars, label=_metric(figures)),
@@ -113,10 +118,16 @@ def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
     if folds > 1:
         names = [f"fold {i + 1}" for i in range(folds)]
         best_point = grid[best[0]] if best else grid[0]
-        by_fold = {kind: best_point[kind] for kind in ("train", "validation") if best_point.get(kind)}
-        plot = plots.groups(names, by_fold, label=_metric(figures))
+        plot = plots.groups(names, {"validation": best_point["validation"]}, label=_metric(figures))
         drawn.append(figure(plot, "The chosen point, fold by fold; each trains on earlier days only."))
     yield tag("div", *drawn, cls="pair")
+
+
+def _telling(params: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Those of a point's parameters that another point has otherwise."""
+    return {key: value for key, value in params.items() if any(point["params"].get(key, value) != value for point in grid)} or dict(
+        params
+    )
 
 
 def _segments(figures: Mapping[str, Any]) -> Iterator[Html]:
@@ -184,6 +195,9 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Iterator[Html]]],
     ("systems", "The recipe beside baselines", _systems),
     ("grid", "Training, validation and test", _grid),
     ("segments", "By activity", _segments),
+    ("candidates", "Candidates", candidates),
+    ("importance", "What the ranker looks at", importance),
+    ("calibration", "Are its probabilities true", calibration),
     ("history", "Earlier nights", _history),
     ("examples", "A few users", _examples),
 )

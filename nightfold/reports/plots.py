@@ -223,6 +223,21 @@ def intervals(figures: Mapping[str, Mapping[str, float]], *, label: str, zero: b
     return svg(draw, width=5.6, height=0.9 + 0.42 * len(figures), words=label)
 
 
+def calibration(bins: Sequence[Mapping[str, float]]) -> Html:
+    """Predicted probability against the share that came true, with the line where both are the same."""
+
+    def draw(axes: Axes) -> None:
+        axes.plot([0, 1], [0, 1], color=COLOUR["soft"], linewidth=1)
+        x, y = ([entry[name] for entry in bins] for name in ("predicted", "observed"))
+        axes.plot(x, y, color=COLOUR["one"], marker="o", markersize=4)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("came true")
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+
+    return svg(draw, width=5.6, height=3.4, words="calibration")
+
+
 def groups(labels: Sequence[str], series: Mapping[str, Sequence[float | None]], *, label: str) -> Html:
     """Bars side by side per label."""
 

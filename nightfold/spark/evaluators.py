@@ -20,8 +20,9 @@ class NothingToJudge(Permanent):
 class RankingEvaluator(Evaluator, DefaultParamsReadable, DefaultParamsWritable):
     """The mean over users of a metric at k.
 
-    Takes one row per user: `items array<int>`, best first; `relevant array<int>`, distinct. Users with nothing relevant are
-    left out; a list shorter than k, or empty, counts for what it holds. With r relevant items, and a hit at rank i (from 1):
+    Takes one row per user: `hits array<boolean>`, which of his list's items he took, best first; `relevant int`, how many items
+    he took in sum, listed or not. Users with nothing relevant are left out; a list shorter than k, or empty, counts for what it
+    holds. With r relevant items, and a hit at rank i (from 1):
 
     - ndcg       sum of 1/log2(i+1) over the hits, over the same sum for ranks 1..min(k, r) (Järvelin, Kekäläinen, 2002)
     - recall     hits / r
@@ -31,15 +32,15 @@ class RankingEvaluator(Evaluator, DefaultParamsReadable, DefaultParamsWritable):
 
     metricName = Param(Params._dummy(), "metricName", f"one of {', '.join(METRICS)}", TypeConverters.toString)
     k = Param(Params._dummy(), "k", "how much of each list counts", TypeConverters.toInt)
-    itemsCol = Param(Params._dummy(), "itemsCol", "array<int>, best first", TypeConverters.toString)
-    relevantCol = Param(Params._dummy(), "relevantCol", "array<int>, distinct", TypeConverters.toString)
+    hitsCol = Param(Params._dummy(), "hitsCol", "array<boolean>, best first", TypeConverters.toString)
+    relevantCol = Param(Params._dummy(), "relevantCol", "int", TypeConverters.toString)
 
     @keyword_only
     def __init__(
-        self, *, metricName: str | None = None, k: int | None = None, itemsCol: str | None = None, relevantCol: str | None = None
+        self, *, metricName: str | None = None, k: int | None = None, hitsCol: str | None = None, relevantCol: str | None = None
     ) -> None:
         super().__init__()
-        self._setDefault(metricName="ndcg", k=10, itemsCol="items", relevantCol="relevant")
+        self._setDefault(metricName="ndcg", k=10, hitsCol="hits", relevantCol="relevant")
         self._set(**self._input_kwargs)
 
     def isLargerBetter(self) -> bool:
@@ -59,14 +60,13 @@ class RankingEvaluator(Evaluator, DefaultParamsReadable, DefaultParamsWritable):
 
     def per_user(self, dataset: DataFrame, *, metrics: tuple[str, ...] = METRICS) -> DataFrame:
         """`user` where there is one, and a column per metric: for paired comparisons of two recipes."""
-        k, items = self.getOrDefault(self.k), F.slice(self.getOrDefault(self.itemsCol), 1, self.getOrDefault(self.k))
-        relevant = F.col(self.getOrDefault(self.relevantCol))
-        hit = F.transform(items, lambda item: F.when(F.array_contains(relevant, item), 1.0).otherwise(0.0))
+        k, relevant = self.getOrDefault(self.k), F.col(self.getOrDefault(self.relevantCol))
+        hit = F.transform(F.slice(self.getOrDefault(self.hitsCol), 1, k), lambda hit: F.when(hit, 1.0).otherwise(0.0))
         named = [metric for metric in metrics if metric in METRICS]
         if len(named) != len(metrics):
             raise ValueError(f"metrics {', '.join(metrics)}: choose among {', '.join(METRICS)}")
         who = [F.col("user")] if "user" in dataset.columns else []
-        prepared = dataset.where(F.size(relevant) > 0).select(*who, hit.alias("_hit"), F.size(relevant).alias("_relevant"))
+        prepared = dataset.where(relevant > 0).select(*who, hit.alias("_hit"), relevant.alias("_relevant"))
         return prepared.select(*who, *(_metric(metric, k).alias(metric) for metric in named))
 
 

@@ -66,6 +66,15 @@ class Job:
         """The same as Spark writes it."""
         return self.lake.spark_path(self.place)
 
+    @property
+    def scratch(self) -> str:
+        """URI of a folder for what is needed on the way only."""
+        return f"{self.uri}/{SCRATCH}"
+
+    def discard_scratch(self) -> None:
+        """Before it is committed."""
+        self.lake.fs.delete_dir(self.lake.local_path(f"{self.place}/{SCRATCH}"))
+
     def manifest(self, dataset: str, night: str, **values: Any) -> Manifest:
         """A manifest of this attempt, not yet committed."""
         return Manifest(pipeline=self.pipeline.pipeline, dataset=dataset, night=night, attempt=self.attempt, **values)
@@ -82,6 +91,7 @@ class Outcome:
     """Of the inputs, where it is known only after the work (a database's content)."""
 
 
+SCRATCH = "scratch"
 PATIENCE = 6 * 3600.0  # seconds that a job by hand waits for its turn
 LOOK_EVERY = 1.0  # seconds between two looks at the parent
 FULL = os.strerror(errno.ENOSPC)

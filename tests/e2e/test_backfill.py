@@ -44,7 +44,7 @@ def pipeline(folder: Path) -> None:
     content = yaml.safe_load((ROOT / "pipelines" / "grocery.yaml").read_text(encoding="utf-8"))
     content["sources"] = {name: content["sources"][name] for name in ("transactions", "products")}
     content["split"] = {"test_days": 7, "validation_days": 7, "folds": 2}
-    content["training"] |= {"grid": {"factors": [8], "half_life_days": [30, 90], "als_weight": [0.0, 1.0]}, "iterations": 3}
+    content["training"]["families"] = {"linear": {"reg_param": [0.001, 0.01, 0.1, 1.0]}}
     content["resources"] |= {"driver_memory": "1g", "shuffle_partitions": 2, "retry_minutes": 0.05}
     (folder / "grocery.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     load(folder / "grocery.yaml")  # refused here, and not as a DAG that never appears

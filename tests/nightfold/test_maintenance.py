@@ -98,17 +98,17 @@ def test_raw_rows_go_by_their_age_and_leave_their_manifests_and_what_is_clean(st
 SHORT = {"test_days": 1, "validation_days": 1, "folds": 2}
 
 
-@pytest.mark.parametrize(("history", "oldest"), [(4, "2026-01-05"), (100, "2026-01-01")])
+@pytest.mark.parametrize(("history", "oldest"), [(5, "2026-01-04"), (100, "2026-01-01")])
 def test_all_rows_go_that_no_kept_night_learns_from(store, history, oldest):
     nights = [f"2026-01-{day:02}" for day in range(1, 11)]
     folders = taken(*nights, history=history)
-    pipeline = tiny_shop({"split": SHORT, "retention": {"clean_days": 4, "nights_days": 2}})
+    pipeline = tiny_shop({"split": SHORT, "retention": {"clean_days": 5, "nights_days": 2}})
     lake = Lake("shop")
     for one in (going := maintenance.doomed(lake, pipeline, store, ds=nights[-1], now=LATER)):
         maintenance.remove(lake, one)
     gone = {one.path for one in going}
     kept = {layer: [night for night in nights if folders[layer][night] not in gone] for layer in folders}
-    assert kept["raw"] == kept["rejected"] == nights[-4:], "by their age alone"
+    assert kept["raw"] == kept["rejected"] == nights[-5:], "by their age alone"
     assert kept["clean"] == [night for night in nights if night >= oldest], "the night of two days ago learned from these"
     assert lake.nights("ingest") == lake.nights("clean") == nights[-3:]
     assert lake.nights("raw/sales") == lake.nights("clean/sales") == kept["clean"], "what was taken is still known to be"

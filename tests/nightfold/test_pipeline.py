@@ -43,7 +43,7 @@ recommend:
   interactions: {source: sales, user: client, item: article, time: sold_at}
   items: {source: articles, id: id, title: title}
 training:
-  grid: {factors: [8, 16], als_weight: [0.3, 1.0]}
+  families: {xgboost: {max_depth: [4, 6]}, linear: {reg_param: [0.1, 1.0]}}
 schedule: {cron: "30 2 * * *", start: 2017-01-01}
 """
 
@@ -110,7 +110,7 @@ def test_a_file_says_what_it_leaves_out_by_default(write):
     assert shop.schedule.start == date(2017, 1, 1)
     assert shop.schedule.until is None
     assert shop.connections == ["kv_default", "shop_db"]
-    assert shop.training.grid.points == 8
+    assert [point["family"] for point in shop.training.families.points] == ["xgboost", "xgboost", "linear", "linear"]
     assert shop.sources["sales"].columns["price"].spark_type == "decimal(8,2)"
     assert shop.sources["sales"].max_rejected == 0.02
     assert shop.sources["articles"].nightly is False
@@ -178,10 +178,15 @@ WRONG = [
     ),
     ("title: title", "titel: title", "recommend.items.titel: unknown field; did you mean 'title'?"),
     ("title: title", "available: {stock: [yes]}", "recommend.items.available: source 'articles' has no column 'stock'"),
-    ("factors: [8, 16], als_weight: [0.3, 1.0]", "als_weight: [1]", "training: the grid has 2 points; give at least 4"),
-    ("factors: [8, 16], als_weight: [0.3, 1.0]", "als_weight: [1, 1]", "training: the grid has 2 points; give at least 4"),
-    ("factors: [8, 16]", "factors: [8, many]", "training.grid.factors.1: input should be a valid integer, "),
-    ("factors: [8, 16]", "factor: [8, 16]", "training.grid.factor: unknown field; did you mean 'factors'?"),
+    ("max_depth: [4, 6]", "max_depth: [4]", "training: the families have 3 points; give at least 4"),
+    ("max_depth: [4, 6]", "max_depth: [4, 4]", "training: the families have 3 points; give at least 4"),
+    (
+        "xgboost: {max_depth: [4, 6]}, linear: {reg_param: [0.1, 1.0]}",
+        "",
+        "training.families: name at least one of xgboost and linear",
+    ),
+    ("max_depth: [4, 6]", "max_depth: [4, many]", "training.families.xgboost.max_depth.1: input should be a valid integer, "),
+    ("max_depth: [4, 6]", "max_dept: [4, 6]", "training.families.xgboost.max_dept: unknown field; did you mean 'max_depth'?"),
     ("30 2 * * *", "every night", "schedule.cron: is not a cron expression of five fields, such as '30 2 * * *'"),
     ("30 2 * * *", "0 30 2 * * *", "schedule.cron: is not a cron expression of five fields, such as '30 2 * * *'"),
     ("2017-01-01", "2017-13-01", "schedule.start: input should be a valid date or datetime, month value is outside expected range"),

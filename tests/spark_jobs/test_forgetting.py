@@ -12,6 +12,7 @@ from nightfold.spark import tables
 from nightfold.spark.recommend import features
 from nightfold.store import Store, store_at
 
+import pyarrow.parquet as pq
 import pytest
 import redis
 from helpers import SHOP, job, land, run, tiny_shop
@@ -40,10 +41,12 @@ def taken(utc, home, store):
         f"{HIM},x,2,1,{DS} 11:00:00",
         f"{HER},y,3,-1,{DS} 12:00:00",
         f"{HER},z,1,1,{DS} 10:00:00,9,9",
+        *(f"{HIM},x,{day},1,{day} 11:00:00" for day in ("2025-12-30", "2025-12-31", "2026-01-01", "2026-01-02")),
     ]
     land(home, f"shop/sales/{DS}.csv", lines)
-    for stage in (ingest, clean, features):
+    for stage in (ingest, clean):
         run(stage, tiny_shop(), DS)
+    run(features, tiny_shop({"split": {"test_days": 1, "validation_days": 1, "folds": 2}}), DS)
     made = job("score", tiny_shop(), DS)
     items = [("x", 1.0, "w")]
     for part, rows in (("lists", [(HER, items), (HIM, items)]), ("fallback", [("", items)])):
@@ -69,10 +72,18 @@ def rows_of(spark, home, below: str) -> list[list[str]]:
     return [[str(value) for value in row] for file in files for row in spark.read.parquet(f"file://{file}").collect()]
 
 
+def numbers(home) -> dict[str, set[int]]:
+    """Users by number, in the parts of features that have no id."""
+    folder = next((home / "lake/shop/features/attempts").iterdir())
+    found = {"histories": "user", "interactions": "user", "als/window=0/kind=user": "id"}
+    return {part: set(pq.read_table(folder / part, partitioning=None)[column].to_pylist()) for part, column in found.items()}
+
+
 def test_a_forgotten_person_is_found_nowhere_that_is_reached_and_the_others_are_as_they_were(spark, taken, store, capsys):
     parts = ("raw", "clean", "rejected", "features/attempts", "scores")
     before = {part: rows_of(spark, taken, part) for part in parts}
     assert all(any(HER in " ".join(row) for row in before[part]) for part in parts), "else it proves nothing"
+    assert set(map(frozenset, numbers(taken).values())) == {frozenset({0, 1})}, "she is 0"
     assert cli.main(["forget", "shop", HER, "--dry-run"]) == 0
     assert {part: rows_of(spark, taken, part) for part in parts} == before
     capsys.readouterr()
@@ -81,6 +92,7 @@ def test_a_forgotten_person_is_found_nowhere_that_is_reached_and_the_others_are_
     assert "not reached: the landing place and the databases (sales)" in said
     assert "1 versions in the store: the list erased" in said
     spark.catalog.clearCache()
+    assert set(map(frozenset, numbers(taken).values())) == {frozenset({1})}
     after = {part: rows_of(spark, taken, part) for part in parts}
     assert [row for part in parts for row in after[part] if HER in " ".join(row)] == []
     for part in ("raw", "clean", "scores"):
@@ -94,8 +106,8 @@ def test_a_forgotten_person_is_found_nowhere_that_is_reached_and_the_others_are_
 
 def test_what_was_taken_counts_as_before_and_a_second_time_there_is_nothing(spark, taken, store, capsys):
     assert cli.main(["forget", "shop", HER]) == 0
-    assert Lake("shop").get("raw/sales", DS).rows == 1
-    assert Lake("shop").get("ingest", DS).facts["sources"]["sales"][DS]["rows"] == 1
+    assert Lake("shop").get("raw/sales", DS).rows == 5
+    assert Lake("shop").get("ingest", DS).facts["sources"]["sales"][DS]["rows"] == 5
     assert "reused" in run(ingest, tiny_shop(), DS)
     assert "reused" in run(clean, tiny_shop(), DS)
     capsys.readouterr()
@@ -104,7 +116,7 @@ def test_what_was_taken_counts_as_before_and_a_second_time_there_is_nothing(spar
     assert (again["rows"], again["reports"], again["versions"]) == ({}, [], [])
     stricter = tiny_shop({"sources": {"sales": {"columns": {"pieces": {"max": 5}}}}})
     run(clean, stricter, DS)
-    assert Lake("shop").get("clean/sales", DS).rows == 1, "cleaned anew from what is left"
+    assert Lake("shop").get("clean/sales", DS).rows == 5, "cleaned anew from what is left"
 
 
 def test_who_was_erased_does_not_come_back_with_a_delivery_that_is_taken_again(spark, taken, store):

@@ -244,15 +244,15 @@ def test_the_plan_names_what_is_to_be_taken(spark, home):
 
 def test_a_night_takes_and_learns_from_as_many_days_as_the_pipeline_says(spark, home):
     deliver(home, FIRST, SECOND, THIRD, "2026-01-04")
-    short = {"split": {"test_days": 1, "validation_days": 1, "folds": 2}, "retention": {"nights_days": 1, "clean_days": 4}}
+    short = {"split": {"test_days": 1, "validation_days": 1, "folds": 2}, "retention": {"nights_days": 1, "clean_days": 5}}
     pipeline = tiny_shop(short)
-    deliver(home, "2026-01-05")
-    assert run(ingest, pipeline, "2026-01-05") == "4 deliveries taken, 4 rows up to 2026-01-05 (sales 4)"
-    assert Lake("shop").nights("raw/sales") == [SECOND, THIRD, "2026-01-04", "2026-01-05"]
-    assert list(rows(spark, "2026-01-05")) == [SECOND, THIRD, "2026-01-04", "2026-01-05"]
-    deliver(home, "2026-01-06")
-    assert run(ingest, pipeline, "2026-01-06") == "1 deliveries taken, 4 rows up to 2026-01-06 (sales 4)"
-    assert list(rows(spark, "2026-01-06")) == [THIRD, "2026-01-04", "2026-01-05", "2026-01-06"]
+    deliver(home, "2026-01-05", "2026-01-06")
+    assert run(ingest, pipeline, "2026-01-06") == "5 deliveries taken, 5 rows up to 2026-01-06 (sales 5)"
+    assert Lake("shop").nights("raw/sales") == [SECOND, THIRD, "2026-01-04", "2026-01-05", "2026-01-06"]
+    assert list(rows(spark, "2026-01-06")) == [SECOND, THIRD, "2026-01-04", "2026-01-05", "2026-01-06"]
+    deliver(home, "2026-01-07")
+    assert run(ingest, pipeline, "2026-01-07") == "1 deliveries taken, 5 rows up to 2026-01-07 (sales 5)"
+    assert list(rows(spark, "2026-01-07")) == [THIRD, "2026-01-04", "2026-01-05", "2026-01-06", "2026-01-07"]
 
 
 def test_a_night_that_is_asked_for_is_taken_again_whatever_the_pipeline_says_of_changes(spark, home, no_spark):

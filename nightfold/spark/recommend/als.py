@@ -1,21 +1,32 @@
-"""Implicit-feedback ALS: one fit in one Python worker, factors as Parquet.
+"""Implicit-feedback ALS as of several cutoffs at once: each fit in one Spark task of its own, factors as Parquet.
 
 Method: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (2008), solved by conjugate gradient
 (Takács, Pilászy, Tikk, 2011) as the `implicit` library has it: several times faster than MLlib's, and with one thread and
 sorted rows the same to the last bit. What is not in the data (a later item) changes nothing: rows and columns are compacted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from nightfold.errors import Permanent
+from nightfold.lake import filesystem
+from nightfold.spark.recommend.windows import Window
 
 import numpy as np
 import pyarrow as pa
-from pyspark.sql import DataFrame
-from scipy.sparse import csr_matrix
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+from pyspark.sql import DataFrame, SparkSession
+from scipy.sparse import coo_matrix
 from threadpoolctl import threadpool_limits
 
-SCHEMA = "kind string, id int, factors array<float>"
+SCHEMA = "window int, kind string, id int, factors array<float>"
 ROWS_PER_BATCH = 10_000  # at 512 factors: 20 MB
+MAX_INTERACTIONS = 50_000_000  # rows; a fit holds all of its own in one Python worker, about 40 bytes each: 2 GB
+
+
+class TooManyInteractions(Permanent):
+    """More than one worker can hold."""
 
 
 @dataclass(frozen=True)
@@ -25,37 +36,43 @@ class AlsSettings:
     factors: int
     regularization: float
     alpha: float
-    """Confidence of one basket: the pair's weight times this, against 1 for what was never bought."""
+    """Confidence of one basket, against 1 for what was never bought."""
     iterations: int
     seed: int
 
 
-def write_factors(history: DataFrame, place: str, settings: AlsSettings) -> dict[str, str]:
-    """Fit, and write `id int, factors array<float>` to `place`; returns the folders of users and of items.
+def factors(spark: SparkSession, interactions: str, windows: Sequence[Window], settings: AlsSettings) -> DataFrame:
+    """SCHEMA: every user's and every item's vector as of each window's cutoff; kind is `user` or `item`.
 
-    :param history: user int, taken array<struct<item, weight, times, last_day>>, one row per user. All of it goes to ONE
-        Python worker (about 40 bytes a pair), so the caller checks its size
+    :param interactions: URI of a folder: user int, item int, day int, weight double (baskets)
+    Raises TooManyInteractions, naming the mend
     """
+    fs, path = filesystem(interactions)
+    rows = ds.dataset(path, filesystem=fs).count_rows()
+    if rows > MAX_INTERACTIONS:
+        raise TooManyInteractions(
+            f"{rows:,} interactions, but ALS takes at most {MAX_INTERACTIONS:,} in one worker: lower retention.clean_days"
+        )
 
     def fit(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _fit(batches, settings)
+        for batch in batches:
+            for place in batch["place"].to_pylist():
+                yield from _fit(interactions, windows[place], settings)
 
-    ordered = history.select("user", "taken").repartition(1).sortWithinPartitions("user")
-    ordered.mapInArrow(fit, SCHEMA).write.partitionBy("kind").parquet(place)
-    return {"user_factors": f"{place}/kind=user", "item_factors": f"{place}/kind=item"}
+    asked = spark.range(0, len(windows), numPartitions=len(windows)).withColumnRenamed("id", "place")
+    return asked.mapInArrow(fit, SCHEMA)
 
 
-def _fit(batches: Iterator[pa.RecordBatch], settings: AlsSettings) -> Iterator[pa.RecordBatch]:
+def _fit(interactions: str, window: Window, settings: AlsSettings) -> Iterator[pa.RecordBatch]:
     from implicit.cpu.als import AlternatingLeastSquares  # here, and not above: only this worker pays for it
 
-    table = pa.Table.from_batches(batches).combine_chunks()
-    taken = table["taken"].combine_chunks()
-    pairs = taken.flatten()
-    user_ids = table["user"].to_numpy()
-    item_ids, columns = np.unique(pairs.field("item").to_numpy(), return_inverse=True)
-    ends = np.concatenate([[0], np.cumsum(taken.value_lengths().to_numpy())])
-    baskets = pairs.field("times").to_numpy().astype(np.float32)
-    matrix = csr_matrix((baskets, columns, ends), shape=(len(user_ids), len(item_ids)))
+    fs, path = filesystem(interactions)
+    columns = ["user", "item", "weight"]
+    taken = pq.read_table(path, filesystem=fs, partitioning=None, columns=columns, filters=ds.field("day") <= window.cutoff)
+    user_ids, row = np.unique(taken["user"].to_numpy(), return_inverse=True)
+    item_ids, column = np.unique(taken["item"].to_numpy(), return_inverse=True)
+    weight = taken["weight"].to_numpy()  # whole numbers: their float64 sums are exact in any order
+    matrix = coo_matrix((weight, (row, column)), shape=(len(user_ids), len(item_ids))).tocsr().astype(np.float32)
     with threadpool_limits(limits=1, user_api="blas"):
         model = AlternatingLeastSquares(
             factors=settings.factors,
@@ -66,17 +83,19 @@ def _fit(batches: Iterator[pa.RecordBatch], settings: AlsSettings) -> Iterator[p
             num_threads=1,
         )
         model.fit(matrix, show_progress=False)
-    for kind, ids, factors in (("user", user_ids, model.user_factors), ("item", item_ids, model.item_factors)):
-        if not np.isfinite(factors).all():
+    for kind, ids, vectors in (("user", user_ids, model.user_factors), ("item", item_ids, model.item_factors)):
+        if not np.isfinite(vectors).all():
             raise ArithmeticError(f"ALS: {kind} factors are not finite with {settings}: raise regularization")
-        yield from _batches(kind, ids.astype(np.int32), factors)
+        yield from _batches(window.number, kind, ids.astype(np.int32), vectors)
 
 
-def _batches(kind: str, ids: np.ndarray, factors: np.ndarray) -> Iterator[pa.RecordBatch]:
+def _batches(number: int, kind: str, ids: np.ndarray, vectors: np.ndarray) -> Iterator[pa.RecordBatch]:
     for first in range(0, len(ids), ROWS_PER_BATCH):
-        part = factors[first : first + ROWS_PER_BATCH]
+        part = vectors[first : first + ROWS_PER_BATCH]
         offsets = np.arange(len(part) + 1, dtype=np.int32) * part.shape[1]
-        vectors = pa.ListArray.from_arrays(pa.array(offsets), pa.array(part.reshape(-1)))
+        lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(part.reshape(-1)))
+        numbers = pa.array(np.full(len(part), number, np.int32))
         yield pa.RecordBatch.from_arrays(
-            [pa.array([kind] * len(part)), pa.array(ids[first : first + len(part)]), vectors], names=["kind", "id", "factors"]
+            [numbers, pa.array([kind] * len(part)), pa.array(ids[first : first + len(part)]), lists],
+            names=["window", "kind", "id", "factors"],
         )

@@ -1,43 +1,30 @@
-"""evaluate: the recipe, fitted as of `ds` less the test window, judged on the days after, beside baselines.
+"""evaluate: tonight's recipe, learned without the test window, judged on it beside baselines.
 
-Reads   features, model              tonight's best parameters; no model of tonight's: it has seen the test days
+Reads   features, model/judged       no model that has seen the test days
 Writes  evaluation/report.html, evaluation/evaluation.json
 Raises  NothingToJudge               when nobody took anything in the test window
 """
 
 import json
-from datetime import date, timedelta
 from typing import Any
 
 from nightfold import schemas
 from nightfold.reports.evaluation import render_evaluation
+from nightfold.spark.evaluators import RankingEvaluator
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.judging import coverage, intervals, segments
-from nightfold.spark.recommend import recipe
-from nightfold.spark.recommend.blend import BlendModel
+from nightfold.spark.recommend import examples, inspection
+from nightfold.spark.recommend.parts import part
+from nightfold.spark.recommend.ranker import BASELINES, baseline, evaluator
+from nightfold.spark.recommend.windows import Window, of_facts
 
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.ml import PipelineModel
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-EPOCH = date(1970, 1, 1)
-BASELINES = {"personal frequency": "frequency", "popularity": "popularity", "als": "als"}
-EXAMPLES = 3  # users shown on the page, chosen by a hash of their index
-SHOWN = 10  # items of an example's history
+TEST = 1  # the window, see windows.py
 NIGHTS = 60  # earlier nights on the page
-
-
-def fitted(job: Job, learned: DataFrame) -> dict[str, BlendModel]:
-    """The recipe and its baselines, all fitted on the same days through the same code."""
-    made = recipe.estimator(job)
-    best = recipe.param_map(made, job.lake.get("model", job.ds).facts["best"])
-    maps = [best, *({**best, **made.baseline_params(name)} for name in BASELINES.values())]
-    models = dict(made.fitMultiple(learned, maps))
-    return {name: models[i].copy(maps[i]) for i, name in enumerate(["recipe", *BASELINES])}
-
-
-def lists_of(models: dict[str, BlendModel], later: DataFrame) -> dict[str, DataFrame]:
-    """user, items, relevant for each system."""
-    return {name: model.transform(later) for name, model in models.items()}
+CARRIED = ["baskets", "last_day"]  # of a list's items
 
 
 def kept(frame: DataFrame, place: str) -> DataFrame:
@@ -46,50 +33,26 @@ def kept(frame: DataFrame, place: str) -> DataFrame:
     return frame.sparkSession.read.schema(frame.schema).parquet(place)
 
 
-def per_user(job: Job, judged: dict[str, DataFrame]) -> DataFrame:
-    """user, and for each system its NDCG and recall: `ndcg 0`, `recall 0`, ... in the order of the systems."""
-    evaluator = recipe.evaluator(job.pipeline)
+def lists_of(recipe: PipelineModel, scored: DataFrame) -> dict[str, DataFrame]:
+    """user, items, hits, relevant, and CARRIED, for each system.
+
+    :param scored: the test window's examples with the recipe's score
+    """
+    *_, to_lists = recipe.stages
+    to_lists = to_lists.copy({to_lists.carried: CARRIED})
+    return {"recipe": to_lists.transform(scored), **{name: baseline(name, to_lists).transform(scored) for name in BASELINES}}
+
+
+def per_user(measure: RankingEvaluator, judged: dict[str, DataFrame]) -> DataFrame:
+    """user, and for each system its NDCG and recall: `ndcg_0`, `recall_0`, ... in the order of the systems."""
     joined: DataFrame | None = None
     for i, frame in enumerate(judged.values()):
-        measured = evaluator.per_user(frame, metrics=("ndcg", "recall")).select(
+        measured = measure.per_user(frame, metrics=("ndcg", "recall")).select(
             "user", F.col("ndcg").alias(f"ndcg_{i}"), F.col("recall").alias(f"recall_{i}")
         )
         joined = measured if joined is None else joined.join(measured, "user")
     assert joined is not None  # noqa: S101 (there is always the recipe)
     return joined
-
-
-def examples(judged: DataFrame, learned: DataFrame, items: DataFrame, users: DataFrame) -> list[dict[str, Any]]:
-    """A few users' histories beside their lists; at most EXAMPLES x (SHOWN + k) rows come to the driver."""
-    chosen = judged.where(F.size("relevant") > 0).orderBy(F.xxhash64("user")).limit(EXAMPLES).collect()
-    ids = {row["user"]: row["id"] for row in users.where(F.col("user").isin([row["user"] for row in chosen])).collect()}
-    listed = sorted({item for row in chosen for item in row["items"]})
-    theirs = learned.where(F.col("user").isin(list(ids))).groupBy("user", "item")
-    taken = theirs.agg(F.sum("weight").cast("int").alias("times"), F.max("day").alias("last"))
-    placed = taken.withColumn("place", F.row_number().over(Window.partitionBy("user").orderBy(F.desc("times"), "item")))
-    rows = placed.where((F.col("place") <= SHOWN) | F.col("item").isin(listed)).orderBy("user", "place").collect()
-    wanted = sorted({row["item"] for row in rows} | set(listed))
-    names = {row["item"]: {"id": row["id"], "title": row["title"]} for row in items.where(F.col("item").isin(wanted)).collect()}
-    times = {(row["user"], row["item"]): row["times"] for row in rows}
-    return [
-        {
-            "user": ids[user["user"]],
-            "history": [
-                {**names[row["item"]], "times": row["times"], "last": str(EPOCH + timedelta(days=row["last"]))}
-                for row in rows
-                if row["user"] == user["user"] and row["place"] <= SHOWN
-            ],
-            "list": [
-                {**names[item], "why": _times(times.get((user["user"], item), 0)), "hit": item in user["relevant"]}
-                for item in user["items"]
-            ],
-        }
-        for user in chosen
-    ]
-
-
-def _times(count: int) -> str:
-    return f"bought {count} times" if count > 1 else "bought once" if count else "new to this user"
 
 
 def earlier(job: Job) -> list[dict[str, Any]]:
@@ -102,45 +65,64 @@ def earlier(job: Job) -> list[dict[str, Any]]:
 
 def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
     """All that the page shows."""
-    interactions = recipe.part(spark, job, "interactions", schemas.INTERACTIONS)
-    items, users = (recipe.part(spark, job, name, schema) for name, schema in (("items", schemas.ITEMS), ("users", schemas.USERS)))
-    first = date.fromisoformat(job.ds) - timedelta(days=job.pipeline.split.test_days - 1)
-    day = F.col("day")
-    learned, later = interactions.where(day < (first - EPOCH).days), interactions.where(day >= (first - EPOCH).days)
-    models = fitted(job, learned)
-    lists = lists_of(models, later)
-    judged = {name: kept(frame, f"{job.uri}/scratch/judged-{i}") for i, (name, frame) in enumerate(lists.items())}
-    measured = kept(per_user(job, judged), f"{job.uri}/scratch/measured")
-    systems = list(models)
-    with_differences = measured.withColumns({f"less_{i}": F.col("ndcg_0") - F.col(f"ndcg_{i}") for i in range(1, len(systems))})
-    columns = [column for column in with_differences.columns if column != "user"]
-    found = intervals(with_differences, columns, seed=job.pipeline.training.seed)
-    available = items.where("available").count()
-    trained = job.lake.get("model", job.ds).facts
+    window = next(w for w in of_facts(job.lake.get("features", job.ds).facts["windows"]) if w.number == TEST)
+    trained = job.lake.get("model", job.ds)
+    recipe = PipelineModel.load(job.lake.spark_path(f"{trained.data}/judged"))
+    candidates = examples.written(spark, job, [TEST], whole=[TEST]).where("relevant > 0")
+    scored = kept(PipelineModel(recipe.stages[:-1]).transform(candidates).drop("features", "scaled"), f"{job.scratch}/scored")
+    judged = {name: kept(frame, f"{job.scratch}/judged-{i}") for i, (name, frame) in enumerate(lists_of(recipe, scored).items())}
+    measured = kept(per_user(evaluator(job.pipeline), judged), f"{job.scratch}/measured")
     return {
         "pipeline": job.pipeline.pipeline,
         "night": job.ds,
-        "cutoff": str(first - timedelta(days=1)),
-        "test_first": str(first),
-        "test_last": job.ds,
+        "cutoff": window.eve,
+        "test_first": window.first,
+        "test_last": window.last,
         "k": job.pipeline.training.k,
         "users": measured.count(),
+        **compared(spark, job, window, judged, measured),
+        "grid": trained.facts["grid"],
+        "candidates": inspection.recall_of_candidates(scored),
+        "calibration": inspection.calibration(scored, negatives=job.pipeline.training.negatives),
+        "importance": inspection.importance(recipe, examples.names(job.pipeline)),
+        "history": earlier(job),
+        "examples": inspection.some_lists(
+            judged["recipe"], learned(spark, job, window), *(part(spark, job, *named) for named in inspection.NAMED)
+        ),
+    }
+
+
+def learned(spark: SparkSession, job: Job, window: Window) -> DataFrame:
+    """The interactions before the test window."""
+    return part(spark, job, "interactions", schemas.INTERACTIONS).where(F.col("day") <= window.cutoff)
+
+
+def compared(spark: SparkSession, job: Job, window: Window, judged: dict[str, DataFrame], measured: DataFrame) -> dict[str, Any]:
+    """Every system with intervals, and the recipe less each baseline on the same users."""
+    past, available = learned(spark, job, window), part(spark, job, "items", schemas.ITEMS).where("available").count()
+    systems = list(judged)
+    with_differences = measured.withColumns({f"less_{i}": F.col("ndcg_0") - F.col(f"ndcg_{i}") for i in range(1, len(systems))})
+    columns = [column for column in with_differences.columns if column != "user"]
+    found = intervals(with_differences, columns, seed=job.pipeline.training.seed)
+    return {
         "systems": {
-            name: {"ndcg": found[f"ndcg_{i}"], "recall": found[f"recall_{i}"], **coverage(judged[name], learned, available)}
+            name: {
+                "ndcg": found[f"ndcg_{i}"],
+                "recall": found[f"recall_{i}"],
+                **coverage(judged[name], past, available),
+                **inspection.novelty(judged[name], past),
+            }
             for i, name in enumerate(systems)
         },
         "differences": {name: found[f"less_{i}"] for i, name in enumerate(systems) if i},
-        "grid": trained["grid"],
         "test": found["ndcg_0"]["mean"],
-        "by_activity": segments(measured, learned, systems),
-        "history": earlier(job),
-        "examples": examples(judged["recipe"], learned, items, users),
+        "by_activity": segments(measured, past, systems),
     }
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:
     found = figures(spark, job)
-    recipe.discard_scratch(job)
+    job.discard_scratch()
     page, numbers = f"{job.place}/report.html", f"{job.place}/evaluation.json"
     job.lake.write_text(numbers, json.dumps(found, ensure_ascii=False, indent=1))
     job.lake.write_text(page, render_evaluation(found))

@@ -1,18 +1,25 @@
-"""features: clean -> what the model sees as of the night: indexes of users and items, and their interactions.
+"""features: clean -> what the models see as of the night: indexes, every user's past, and what each window knows of the items.
 
 Reads   clean (roll-up), clean/<interactions' source>, clean/<items' source>
 Writes  features/users, features/items      explicit indexes, in the order of the ids
         features/interactions               one row per user, item and day, up to `ds` and never later
+        features/histories                  the same, one row per user
+        features/statistics, neighbours, als   of each window (windows.py), as of its cutoff
 Raises  BadInput                            when there is nothing to learn from
+        HistoryTooShort                     when the days do not hold the split's windows
 """
 
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import date
 
 from nightfold import rollup, schemas
 from nightfold.errors import BadInput
 from nightfold.spark import tables
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.recommend import indexing
+from nightfold.spark.recommend import als, cooccurrence, history, indexing, item_statistics, windows
+from nightfold.spark.recommend.windows import Window
+from nightfold.spark.together import each
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -25,27 +32,67 @@ def layer(spark: SparkSession, job: Job, source: str) -> DataFrame:
     return tables.read(spark, schema, [job.lake.spark_path(folder) for folder in folders], what=f"clean/{source}")
 
 
-def main(spark: SparkSession, job: Job) -> Outcome:
+def pasts(spark: SparkSession, job: Job) -> tuple[int, int]:
+    """Write users, items, interactions and histories; returns the first and the last day on which somebody took something."""
     task = job.pipeline.recommend
-    taken = indexing.events(layer(spark, job, task.interactions.source), job.pipeline, until=job.ds)
+    partitions = job.pipeline.resources.shuffle_partitions
+    clean = layer(spark, job, task.interactions.source)
+    taken = indexing.events(clean, job.pipeline, until=job.ds).repartition(partitions, "user_id").persist()
     products = layer(spark, job, task.items.source) if task.items else None
     users = indexing.index(taken.select(F.col("user_id").alias("id")).distinct(), name="user")
     item_ids = taken.select(F.col("item_id").alias("id")).distinct()
     items = indexing.catalogue(item_ids, taken, products, job.pipeline, until=job.ds)
-    tables.write(users, schemas.USERS, f"{job.uri}/users")
-    tables.write(items, schemas.ITEMS, f"{job.uri}/items")
-    users = tables.read(spark, schemas.USERS, [f"{job.uri}/users"], what="features/users")
-    items = tables.read(spark, schemas.ITEMS, [f"{job.uri}/items"], what="features/items")
+    made = {"users": (users, schemas.USERS), "items": (items, schemas.ITEMS)}
+    each(list(made), lambda name: tables.write(*made[name], f"{job.uri}/{name}"))
+    users, items = (_written(spark, job, name, schema) for name, (_, schema) in made.items())
     tables.write(indexing.interactions(taken, users, items), schemas.INTERACTIONS, f"{job.uri}/interactions")
-    written = tables.read(spark, schemas.INTERACTIONS, [f"{job.uri}/interactions"], what="features/interactions")
-    counted = written.agg(F.count("*").alias("rows"), F.min("day").alias("first"), F.max("day").alias("last")).first()
-    if counted is None or not counted["rows"]:
+    interactions = _written(spark, job, "interactions", schemas.INTERACTIONS)
+    histories = history.histories(interactions, indexing.visits(taken, users), partitions=job.pipeline.resources.shuffle_partitions)
+    tables.write(histories, history.SCHEMA, f"{job.uri}/histories")
+    edges = interactions.agg(F.min("day").alias("first"), F.max("day").alias("last")).first()
+    if edges is None or edges["last"] is None:
         raise BadInput(f"{task.interactions.source}, night {job.ds}: no interactions up to this night: have deliveries landed")
-    size = {"users": users.count(), "items": items.count(), "available": items.where("available").count()}
-    first, last = (date.fromordinal(date(1970, 1, 1).toordinal() + counted[edge]) for edge in ("first", "last"))
-    return Outcome(
-        summary=f"{size['users']:,} users, {size['items']:,} items ({size['available']:,} may be listed), "
-        f"{counted['rows']:,} interactions from {first} to {last}",
-        rows=counted["rows"],
-        facts={**size, "first_day": str(first), "last_day": str(last)},
+    return edges["first"], edges["last"]
+
+
+def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> None:
+    """Write what each window knows of the items, as knowledge.Places reads it."""
+    task = job.pipeline.recommend
+    histories = _written(spark, job, "histories", history.SCHEMA)
+    interactions = f"{job.uri}/interactions"
+    settings = als.AlsSettings(**task.als.model_dump(), seed=job.pipeline.training.seed)
+    work: dict[str, Callable[[], DataFrame]] = {
+        "als": lambda: als.factors(spark, interactions, planned, settings),
+        "neighbours": lambda: cooccurrence.neighbours(spark, interactions, planned, days=task.candidates.together_days),
+        "statistics": lambda: item_statistics.statistics(histories, planned),
+    }
+    within = {"als": ("window", "kind")}
+    each(
+        list(work),
+        lambda name: work[name]().write.mode("error").partitionBy(*within.get(name, ("window",))).parquet(f"{job.uri}/{name}"),
     )
+
+
+def main(spark: SparkSession, job: Job) -> Outcome:
+    first, last = pasts(spark, job)
+    planned = windows.plan(job.pipeline, job.ds, first)
+    knowledge(spark, job, planned)
+    size = {
+        "users": _written(spark, job, "users", schemas.USERS).count(),
+        "items": _written(spark, job, "items", schemas.ITEMS).count(),
+        "available": _written(spark, job, "items", schemas.ITEMS).where("available").count(),
+    }
+    days = {
+        edge: str(date.fromordinal(windows.EPOCH.toordinal() + day)) for edge, day in (("first_day", first), ("last_day", last))
+    }
+    rows = _written(spark, job, "interactions", schemas.INTERACTIONS).count()
+    return Outcome(
+        summary=f"{size['users']:,} users, {size['items']:,} items ({size['available']:,} may be listed), {rows:,} interactions "
+        f"from {days['first_day']} to {days['last_day']}; {len(planned)} windows",
+        rows=rows,
+        facts={**size, **days, "windows": [asdict(window) for window in planned]},
+    )
+
+
+def _written(spark: SparkSession, job: Job, name: str, schema: schemas.Schema) -> DataFrame:
+    return tables.read(spark, schema, [f"{job.uri}/{name}"], what=f"features/{name}")

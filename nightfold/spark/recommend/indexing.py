@@ -1,6 +1,8 @@
 """Users, items and their interactions as of a night: explicit, collision-free indexes, and one row per user, item and day."""
 
+from nightfold import schemas
 from nightfold.pipeline import Pipeline
+from nightfold.spark.exact import exact_sum
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -9,9 +11,9 @@ INT32 = 2**31 - 1
 
 
 def events(clean: DataFrame, pipeline: Pipeline, *, until: str) -> DataFrame:
-    """user_id, item_id, day (date in the pipeline's zone), occasion: what was taken up to and including `until`.
+    """user_id, item_id, day (date in the pipeline's zone), occasion, amount, discount: what was taken up to and including `until`.
 
-    An occasion is a basket, or without baskets the row itself.
+    An occasion is a basket, or without baskets the row itself. Amounts are 0 where the pipeline names no column.
     """
     taken = pipeline.recommend.interactions
     day = F.col(f"`{taken.time}`").cast("date")
@@ -21,6 +23,8 @@ def events(clean: DataFrame, pipeline: Pipeline, *, until: str) -> DataFrame:
         F.col(f"`{taken.item}`").alias("item_id"),
         day.alias("day"),
         occasion.alias("occasion"),
+        _number(taken.amount).alias("amount"),
+        _number(taken.discount).alias("discount"),
     ).where(F.col("day") <= F.lit(until).cast("date"))
 
 
@@ -33,17 +37,32 @@ def index(ids: DataFrame, *, name: str) -> DataFrame:
 
 
 def interactions(taken: DataFrame, users: DataFrame, items: DataFrame) -> DataFrame:
-    """user, item, day (days since 1970-01-01), weight (occasions on that day; quantity does not count)."""
-    per_day = taken.groupBy("user_id", "item_id", "day").agg(F.count_distinct("occasion").alias("weight"))
+    """user, item, day (days since 1970-01-01), weight (occasions on that day; quantity does not count), amount, discount."""
+    per_day = taken.groupBy("user_id", "item_id", "day").agg(
+        F.count_distinct("occasion").cast("double").alias("weight"),
+        exact_sum(F.col("amount")).cast("float").alias("amount"),
+        exact_sum(F.col("discount")).cast("float").alias("discount"),
+    )
     return (
         per_day.join(users.withColumnRenamed("id", "user_id"), "user_id")
         .join(items.withColumnRenamed("id", "item_id"), "item_id")
-        .select("user", "item", F.unix_date("day").alias("day"), F.col("weight").cast("double").alias("weight"))
+        .select("user", "item", F.unix_date("day").alias("day"), "weight", "amount", "discount")
     )
 
 
+def visits(taken: DataFrame, users: DataFrame) -> DataFrame:
+    """user, day (days since 1970-01-01), baskets: occasions of that day."""
+    per_day = taken.groupBy("user_id", "day").agg(F.count_distinct("occasion").cast("int").alias("baskets"))
+    named = per_day.join(users.withColumnRenamed("id", "user_id"), "user_id")
+    return named.select("user", F.unix_date("day").alias("day"), "baskets")
+
+
+def _number(column: str | None) -> Column:
+    return F.coalesce(F.col(f"`{column}`").cast("double"), F.lit(0.0)) if column else F.lit(0.0)
+
+
 def catalogue(item_ids: DataFrame, taken: DataFrame, products: DataFrame | None, pipeline: Pipeline, *, until: str) -> DataFrame:
-    """item, id, available, title, category: what may be listed tonight, by the pipeline's filters.
+    """item, id, available, title, category, groups (the category and further attributes): what may be listed tonight.
 
     :param item_ids: one column, `id`: everything that was ever taken
     :param products: the catalogue's clean rows, if the pipeline names one
@@ -57,12 +76,15 @@ def catalogue(item_ids: DataFrame, taken: DataFrame, products: DataFrame | None,
         for column, values in task.items.available.items():
             allowed = allowed & F.coalesce(F.col(f"`{column}`").cast("string").isin(*values), F.lit(False))
         # an id that is there twice gives one answer, whatever the order
-        row = F.struct(allowed.alias("allowed"), *named)
+        grouping = [name for name in (task.items.category, *task.items.attributes) if name]
+        groups = F.array(*(F.col(f"`{name}`").cast("string") for name in grouping)).cast("array<string>")
+        row = F.struct(allowed.alias("allowed"), *named, groups.alias("groups"))
         rows = products.groupBy(F.col(f"`{task.items.id}`").alias("id")).agg(F.max(row).alias("row"))
-        known = item_ids.join(rows, "id", "left").select("id", "row.allowed", "row.title", "row.category")
+        known = item_ids.join(rows, "id", "left").select("id", "row.allowed", "row.title", "row.category", "row.groups")
         available = F.coalesce(F.col("allowed"), F.lit(not task.filters.only_catalogue))
     else:
-        known = item_ids.withColumns({"title": F.lit(None).cast("string"), "category": F.lit(None).cast("string")})
+        nothing = {name: F.lit(None).cast(schemas.ITEMS[name]) for name in ("title", "category", "groups")}
+        known = item_ids.withColumns(nothing)
     if task.filters.never:
         available = available & ~F.col("id").isin(*task.filters.never)
     if task.filters.sold_within_days is not None:
@@ -73,4 +95,4 @@ def catalogue(item_ids: DataFrame, taken: DataFrame, products: DataFrame | None,
         known = known.join(recent, "id", "left")
         available = available & F.col("_recent").isNotNull()
     numbered = index(item_ids, name="item")
-    return known.join(numbered, "id").select("item", "id", available.alias("available"), "title", "category")
+    return known.join(numbered, "id").select("item", "id", available.alias("available"), "title", "category", "groups")

@@ -1,6 +1,6 @@
-"""score: model -> the list of every user, after the pipeline's filters, and the fallback list.
+"""score: model -> the list of every user, after the pipeline's filters and rules, and the fallback list.
 
-Reads   features, model       the model as saved, with the index it was trained with
+Reads   features, model
 Writes  scores/lists          key, items (id, score, why), best first
         scores/fallback       one row, for whom the version does not know
 """
@@ -10,43 +10,71 @@ from collections.abc import Callable
 from nightfold import schemas
 from nightfold.spark import tables
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.recommend.blend import BlendModel
+from nightfold.spark.recommend import examples, item_statistics
+from nightfold.spark.recommend.candidates import POPULAR, TOGETHER
+from nightfold.spark.recommend.parts import part
 
+from pyspark.ml import PipelineModel
 from pyspark.ml.tuning import CrossValidatorModel
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 DECIMALS = 6  # of a score
+TONIGHT = 0  # the window, see windows.py
+REASONS = ["baskets", "last_day", "goes_with", "source"]
 
 
-def why(times: Column, last_day: Column) -> Column:
-    """Why an item is on a list, in words."""
-    often = F.when(times == 1, F.lit("bought once")).otherwise(F.concat(F.lit("bought "), times.cast("string"), F.lit(" times")))
-    last = F.concat(F.lit(", last on "), F.date_from_unix_date(last_day).cast("string"))
-    return F.when(times > 0, F.concat(often, last)).otherwise(F.lit("suits what you buy"))
+def why(baskets: Column, last_day: Column, goes_with: Column, source: Column) -> Column:
+    """Why an item is on a list, in words.
 
-
-def lists(model: BlendModel, users: DataFrame, *, n: int) -> DataFrame:
-    """key, items: one row per user of the index; nobody is left out, if only with an empty list."""
-    picked = model.recommend(users, n).select("user", F.posexplode("items").alias("place", "picked"))
-    ids = model.part("items").select("item", "id")
-    score, reason = (
-        F.round("picked.score", DECIMALS).alias("score"),
-        why(F.col("picked.times"), F.col("picked.last_day")).alias("why"),
+    :param goes_with: the title of an item that he takes
+    """
+    often = F.when(baskets == 1, F.lit("bought once")).otherwise(
+        F.concat(F.lit("bought "), baskets.cast("string"), F.lit(" times"))
     )
-    named = picked.join(ids, picked["picked.item"] == ids["item"])
-    grouped = named.groupBy("user").agg(_in_order(F.struct("place", "id", score, reason)).alias("items"))
-    keys = model.part("users").select("user", F.col("id").alias("key"))
+    last = F.concat(F.lit(", last on "), F.date_from_unix_date(last_day).cast("string"))
+    return (
+        F.when(baskets > 0, F.concat(often, last))
+        .when((source.bitwiseAND(TOGETHER) > 0) & goes_with.isNotNull(), F.concat(F.lit("goes with "), goes_with))
+        .when(source.bitwiseAND(POPULAR) > 0, F.lit("popular now"))
+        .otherwise(F.lit("suits what you buy"))
+    )
+
+
+def lists(model: PipelineModel, tonight: DataFrame, users: DataFrame, items: DataFrame, *, n: int) -> DataFrame:
+    """key, items: one row per user of the index; nobody is left out, if only with an empty list.
+
+    :param tonight: examples of window 0
+    """
+    *rank, to_lists = model.stages
+    to_lists = to_lists.copy({to_lists.k: n, to_lists.carried: REASONS})
+    made = to_lists.transform(PipelineModel(rank).transform(tonight))
+    picked = made.select("user", F.posexplode(F.arrays_zip("items", "scores", *REASONS)).alias("place", "of"))
+    ids = items.select(F.col("item").alias("_item"), "id")
+    titles = items.select(F.col("item").alias("_goes_with"), F.coalesce("title", "id").alias("_title"))
+    named = picked.join(ids, F.col("of.items") == F.col("_item")).join(titles, F.col("of.goes_with") == F.col("_goes_with"), "left")
+    reason = why(F.col("of.baskets"), F.col("of.last_day"), F.col("_title"), F.col("of.source"))
+    entry = F.struct("place", "id", F.round("of.scores", DECIMALS).alias("score"), reason.alias("why"))
+    grouped = named.groupBy("user").agg(_in_order(entry).alias("items"))
     nothing = F.array().cast(schemas.SCORES["items"])
+    keys = users.select("user", F.col("id").alias("key"))
     return keys.join(grouped, "user", "left").select("key", F.coalesce("items", nothing).alias("items"))
 
 
-def fallback(model: BlendModel, *, n: int) -> DataFrame:
-    """The same shape, one row, no key."""
-    ranked = model.fallback(n).join(model.part("items").select("item", "id"), "item")
-    score, reason = F.round("score", DECIMALS).alias("score"), F.lit("popular now").alias("why")
-    ordered = F.struct((-F.col("score")).alias("order"), "item", "id", score, reason)
-    return ranked.agg(_in_order(ordered).alias("items")).select(F.lit("").alias("key"), "items")
+def fallback(statistics: DataFrame, items: DataFrame, *, n: int, recent: int) -> DataFrame:
+    """The same shape, one row, no key: what most take now; score 1 for the most popular.
+
+    :param statistics: see item_statistics, of window 0
+    """
+    counted = (
+        items.where("available").join(statistics, "item").select("item", "id", F.col(f"baskets_{recent}").alias("now"), "baskets")
+    )
+    best = counted.orderBy(F.desc("now"), F.desc("baskets"), "item").limit(n)
+    most = counted.agg(F.greatest(F.max("now"), F.lit(1)).alias("most"))
+    score = F.round(F.col("now") / F.col("most"), DECIMALS).alias("score")
+    ordered = ((-F.col("now")).alias("order"), (-F.col("baskets")).alias("then"), "item")
+    entry = F.struct(*ordered, "id", score, F.lit("popular now").alias("why"))
+    return best.crossJoin(F.broadcast(most)).agg(_in_order(entry).alias("items")).select(F.lit("").alias("key"), "items")
 
 
 def _in_order(ranked: Column) -> Column:
@@ -56,11 +84,14 @@ def _in_order(ranked: Column) -> Column:
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:
-    trained = job.lake.get("model", job.ds)
+    trained, n = job.lake.get("model", job.ds), job.pipeline.recommend.top_n
     model = CrossValidatorModel.load(job.lake.spark_path(f"{trained.data}/model")).bestModel
-    n = job.pipeline.recommend.top_n
-    tables.write(lists(model, model.part("users").select("user"), n=n), schemas.SCORES, f"{job.uri}/lists")
-    tables.write(fallback(model, n=n), schemas.SCORES, f"{job.uri}/fallback")
+    users, items = part(spark, job, "users", schemas.USERS), part(spark, job, "items", schemas.ITEMS)
+    made = lists(model, examples.tonight(spark, job), users, items, n=n)
+    tables.write(made, schemas.SCORES, f"{job.uri}/lists")
+    statistics = part(spark, job, f"statistics/window={TONIGHT}", item_statistics.SCHEMA)
+    recent = job.pipeline.recommend.candidates.recent_days
+    tables.write(fallback(statistics, items, n=n, recent=recent), schemas.SCORES, f"{job.uri}/fallback")
     written = tables.read(spark, schemas.SCORES, [f"{job.uri}/lists"], what="scores/lists")
     size = F.size("items")
     counted = written.agg(F.count("*").alias("lists"), F.min(size).alias("shortest"), F.max(size).alias("longest")).first()

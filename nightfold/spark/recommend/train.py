@@ -1,67 +1,89 @@
-"""train: features -> the model that scores tonight, chosen on earlier days only, then fitted on everything up to `ds`.
+"""train: features -> the model that scores tonight, chosen on earlier windows only, then fitted on everything up to `ds`.
 
 Reads   features
-Writes  model/model      a plain CrossValidatorModel, with the user and item index it was trained with
-        MLflow           one run: parameters, every fold's metrics, training beside validation
-Raises  HistoryTooShort  when the days do not hold the split's windows
+Writes  model/model      a plain CrossValidatorModel: examples in, lists out
+        model/judged     the same recipe as a PipelineModel that has not seen the test window, for `evaluate`
+        MLflow           one run: parameters, every fold's metrics
 """
 
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from nightfold import schemas, tracking
+from nightfold import stages, tracking
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.recommend import recipe
-from nightfold.spark.validation import RollingOriginCrossValidator, assign_folds
+from nightfold.spark.recommend import examples
+from nightfold.spark.recommend.grid_so_far import GridSoFar
+from nightfold.spark.recommend.ranker import evaluator, ranker
+from nightfold.spark.validation import RollingOriginCrossValidator
 
-from pyspark.ml.tuning import CrossValidatorModel
+import numpy as np
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+TEST, LAST_VALIDATION = 1, 2  # windows, see windows.py
 
 
-def choose(interactions: DataFrame, job: Job) -> CrossValidatorModel:
-    """Cross-validate the grid on rolling-origin folds; the test window is in no fold, and in the final fit."""
-    split, training = job.pipeline.split, job.pipeline.training
-    folded = assign_folds(interactions, job.ds, split.test_days, split.validation_days, split.folds)
-    made = recipe.estimator(job)
-    validator = RollingOriginCrossValidator(
+def folded(spark: SparkSession, job: Job) -> DataFrame:
+    """The examples with column `fold`: 1..folds the validation windows, folds + 1 the test window, less what is older."""
+    folds = job.pipeline.split.folds
+    oldest = len(job.lake.get("features", job.ds).facts["windows"]) - 1
+    validation = range(LAST_VALIDATION, LAST_VALIDATION + folds)
+    made = examples.written(spark, job, range(TEST, oldest + 1), whole=validation)
+    return made.withColumn("fold", F.lit(folds + LAST_VALIDATION) - F.col("window"))
+
+
+def validator(job: Job) -> RollingOriginCrossValidator:
+    """The grid of the pipeline file; what an earlier try has found is not tried again."""
+    training, made = job.pipeline.training, ranker(job.pipeline)
+    inputs = stages.inputs_fingerprint(job.stage, pipeline=job.pipeline, ds=job.ds, lake=job.lake)
+    return RollingOriginCrossValidator(
         estimator=made,
-        estimatorParamMaps=[recipe.param_map(made, point) for point in recipe.points(job.pipeline)],
-        evaluator=recipe.evaluator(job.pipeline),
-        numFolds=split.folds,
-        windowDays=split.validation_days,
+        estimatorParamMaps=[made.param_map(point) for point in training.families.points],
+        evaluator=evaluator(job.pipeline),
+        numFolds=job.pipeline.split.folds,
+        remembered=training.windows,
         parallelism=training.parallelism,
+        known=GridSoFar(job.lake, job.attempt, inputs),
     )
-    return validator.fit(folded)
 
 
-def judged_grid(job: Job, model: CrossValidatorModel) -> list[dict[str, Any]]:
-    """Every point with its metric on each fold's last training days and on its validation days."""
-    by_point: Callable[[list[list[float]], int], list[float]] = lambda folds, i: [round(fold[i], 6) for fold in folds]  # noqa: E731
-    best = max(range(len(model.avgMetrics)), key=lambda i: model.avgMetrics[i])
+def grid(points: list[dict[str, Any]], metrics: np.ndarray, best: int, train: float) -> list[dict[str, Any]]:
+    """Every point with its metric on each validation window; the best one's also on a window that it has learned from.
+
+    :param metrics: (folds, points)
+    """
     return [
         {
             "params": point,
-            "train": by_point(model.train_metrics, i),
-            "validation": by_point(model.fold_metrics, i),
-            "mean": round(model.avgMetrics[i], 6),
-            "std": round(model.stdMetrics[i], 6),
+            "validation": metrics[:, i].round(6).tolist(),
+            "mean": round(float(metrics[:, i].mean()), 6),
+            "std": round(float(metrics[:, i].std()), 6),
             "best": i == best,
+            **({"train": [round(train, 6)]} if i == best else {}),
         }
-        for i, point in enumerate(recipe.points(job.pipeline))
+        for i, point in enumerate(points)
     ]
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:
-    interactions = recipe.part(spark, job, "interactions", schemas.INTERACTIONS)
-    model = choose(interactions, job)
-    model.save(f"{job.uri}/model")
-    recipe.discard_scratch(job)
-    grid = judged_grid(job, model)
-    best = next(point for point in grid if point["best"])
+    dataset, chooser, folds = folded(spark, job), validator(job), job.pipeline.split.folds
+    metrics = chooser.judge(dataset)
+    best = chooser.best(metrics)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        whole = pool.submit(chooser.fitted, dataset, metrics)
+        judged = chooser.fit_best(dataset, best, folds)
+        train = chooser.getEvaluator().evaluate(judged.transform(dataset.where(F.col("window") == LAST_VALIDATION)))
+        whole.result().save(f"{job.uri}/model")
+    judged.save(f"{job.uri}/judged")
+    job.discard_scratch()
+    tried = grid(job.pipeline.training.families.points, metrics, best, train)
     metric = f"{job.pipeline.training.metric}@{job.pipeline.training.k}"
-    tracked = tracking.log_training(job.pipeline, job.ds, grid=grid, metric=metric, model=job.lake.spark_path(f"{job.place}/model"))
+    tracked = tracking.log_training(
+        job.pipeline, job.ds, grid=tried, metric=metric, model=job.lake.spark_path(f"{job.place}/model")
+    )
+    params = tried[best]["params"]
+    words = ", ".join(f"{name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in params.items())
     return Outcome(
-        summary=f"best of {len(grid)}: {', '.join(f'{name} {value:g}' for name, value in best['params'].items())}; "
-        f"{metric} {best['mean']:.4f} on {len(best['validation'])} validation windows",
-        facts={"best": best["params"], "grid": grid, "metric": metric, "mlflow_run": tracked},
+        summary=f"best of {len(tried)}: {words}; {metric} {tried[best]['mean']:.4f} on {folds} validation windows",
+        facts={"best": params, "grid": tried, "metric": metric, "mlflow_run": tracked},
     )

@@ -33,10 +33,19 @@ FIGURES = {
         "als": {"mean": -0.02, "low": -0.03, "high": -0.01},
     },
     "grid": [
-        {"params": {"als_weight": 0.3}, "train": [0.5, 0.52], "validation": [0.4, 0.42], "mean": 0.41, "best": True},
-        {"params": {"als_weight": 1.0}, "train": [0.6, 0.6], "validation": [0.3, 0.32], "mean": 0.31, "best": False},
+        {"params": {"family": "linear", "reg_param": 0.3}, "train": [0.5], "validation": [0.4, 0.42], "mean": 0.41, "best": True},
+        {"params": {"family": "linear", "reg_param": 1.0}, "validation": [0.3, 0.32], "mean": 0.31, "best": False},
     ],
     "test": 0.407,
+    "candidates": {
+        "all": {"recall": 0.31, "alone": 0.0, "per_user": 160.0},
+        "repeats": {"recall": 0.28, "alone": 0.2, "per_user": 90.0},
+    },
+    "importance": [{"feature": "decayed_120", "share": 0.45}, {"feature": "overdue", "share": 0.2}],
+    "calibration": [
+        {"candidates": 9000, "predicted": 0.02, "observed": 0.01},
+        {"candidates": 50, "predicted": 0.5, "observed": 0.051},
+    ],
     "by_activity": [{"segment": "1–9 baskets", "users": 101, "recipe": 0.2, "popularity": 0.1}],
     "history": [{"night": "2017-12-02", "ndcg": 0.404, "ndcg_frequency": 0.397}],
     "examples": [
@@ -73,7 +82,10 @@ def test_the_evaluation_is_self_contained_and_escaped():
 
 def test_the_evaluation_shows_the_figures_that_it_was_given():
     html = render_evaluation(FIGURES)
-    for shown in ("0.398 to 0.416", "0.500 · 0.520", "0.400 · 0.420", "1.244", "11.0%", "1–9 baskets", "✓ taken", ": 1 of 2 taken"):
+    for shown in (
+        *("0.398 to 0.416", "reg_param 0.3", "0.400 · 0.420", "1.220", "11.0%", "1–9 baskets", "✓ taken", ": 1 of 2 taken"),
+        *("31.0% of what the users took", "decayed_120", "5.1%"),
+    ):
         assert shown in html, shown
 
 

@@ -1,43 +1,114 @@
-"""features on a tiny shop: the same night is the same, whatever has been cleaned after it."""
+"""The stages from features to score on a tiny shop: the same night is the same, whatever has been cleaned after it."""
+
+from datetime import date, timedelta
 
 import spark_jobs.clean as clean
 import spark_jobs.ingest as ingest
+from nightfold import tracking
 from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake
-from nightfold.spark.recommend import features
+from nightfold.spark.recommend import evaluate, features, score, train
 
+import numpy as np
 import pytest
 from helpers import land, run, tiny_shop
 
 HEAD = "client,article,ticket,pieces,sold_at"
-FIRST, SECOND = "2026-01-01", "2026-01-02"
-DAY = 20454  # 2026-01-01 in days since 1970-01-01
-ROWS = {
-    FIRST: ["008,milk,t1,4,2026-01-01 10:00:00", "008,milk,t1,1,2026-01-01 10:00:00", "007,0042,t2,1,2026-01-01 11:00:00"],
-    SECOND: ["009,bread,t3,1,2026-01-02 10:00:00", "007,0042,t4,1,2026-01-01 23:00:00"],
+FIRST, NIGHT, AFTER = "2026-01-01", "2026-01-24", "2026-01-25"
+SHOP = {
+    "split": {"test_days": 4, "validation_days": 3, "folds": 2},
+    "training": {
+        "k": 3,
+        "windows": 2,
+        "negatives": 1.0,
+        "families": {
+            "xgboost": {"n_estimators": [5], "max_depth": [2], "min_child_weight": [1]},
+            "linear": {"reg_param": [0.01, 0.1, 1]},
+        },
+    },
+    "recommend": {"top_n": 5},
 }
 
 
-def test_a_run_sees_no_later_night_and_writes_what_the_map_says(spark, home):
-    for night, rows in ROWS.items():
-        land(home, f"shop/sales/{night}.csv", [HEAD, *rows])
-    for night in (SECOND, FIRST):  # the later one first
-        run(ingest, tiny_shop(), night)
-        run(clean, tiny_shop(), night)
-    words = run(features, tiny_shop(), FIRST)
-    assert words == "2 users, 2 items (2 may be listed), 2 interactions from 2026-01-01 to 2026-01-01"
-    manifest = Lake("shop").get("features", FIRST)
-    part = lambda name: sorted(  # noqa: E731
-        tuple(row) for row in spark.read.parquet(f"{Lake('shop').spark_path(manifest.data)}/{name}").collect()
-    )
-    assert part("users") == [(0, "007"), (1, "008")]
-    assert part("items") == [(0, "0042", True, None, None), (1, "milk", True, None, None)]
-    assert part("interactions") == [(0, 0, DAY, 1.0), (1, 1, DAY, 1.0)]
-    assert manifest.facts == {"users": 2, "items": 2, "available": 2, "first_day": FIRST, "last_day": FIRST}
-    assert run(features, tiny_shop(), FIRST).endswith("reused)")
+def sales(first: str, last: str) -> list[str]:
+    """Twelve clients, each with three articles of his own that he takes every third day, and now and then what everybody takes."""
+    draw, made = np.random.default_rng(2), []
+    for day in range((date.fromisoformat(last) - date.fromisoformat(first)).days + 1):
+        now = date.fromisoformat(first) + timedelta(days=day)
+        for client in range(12):
+            own = [f"own{client:02}{i}" for i in range(3) if (now.day + i) % 3 == 0]
+            made += [f"c{client:02},{article},t{client}{now},4,{now} 10:00:00" for article in [*own, f"all{draw.integers(6)}"]]
+    return made
 
 
-def test_nothing_to_learn_from_and_no_clean_night_are_said(spark, home):
+@pytest.fixture(scope="module")
+def shop(spark, tmp_path_factory):
+    """The night through all stages; a night after it was taken in and cleaned first."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("shop")
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        for name in ("LAKE", "LANDING"):
+            (home / name.lower()).mkdir()
+            patch.setenv(f"NIGHTFOLD_{name}", f"file://{home / name.lower()}")
+        logged = []
+        patch.setattr(tracking, "log_training", lambda *given, **named: logged.append(named) or "run-1")
+        pipeline = tiny_shop(SHOP)
+        land(home, f"shop/sales/{NIGHT}.csv", [HEAD, *sales(FIRST, NIGHT)])  # one delivery of all the days before
+        land(home, f"shop/sales/{AFTER}.csv", [HEAD, *(row.replace("c0", "later0") for row in sales(AFTER, AFTER))])
+        for stage in (ingest, clean):
+            run(stage, tiny_shop(SHOP | {"schedule": {"start": NIGHT}}), AFTER)
+            run(stage, tiny_shop(SHOP | {"schedule": {"start": NIGHT}}), NIGHT)
+        pipeline = tiny_shop(SHOP | {"schedule": {"start": NIGHT}})
+        words = {stage.__name__.rsplit(".", 1)[-1]: run(stage, pipeline, NIGHT) for stage in (features, train, evaluate, score)}
+        yield {"words": words, "logged": logged, "pipeline": pipeline}
+
+
+def test_features_know_no_later_night(shop):
+    assert shop["words"]["features"].startswith("12 users, 42 items (42 may be listed), ")
+    assert shop["words"]["features"].endswith(f"from {FIRST} to {NIGHT}; 6 windows")
+    facts = Lake("shop").get("features", NIGHT).facts
+    assert (facts["users"], facts["first_day"], facts["last_day"]) == (12, FIRST, NIGHT)
+
+
+def test_the_grid_is_judged_on_every_fold_and_the_choice_is_logged(shop):
+    (logged,) = shop["logged"]
+    facts = Lake("shop").get("model", NIGHT).facts
+    assert logged["grid"] == facts["grid"]
+    assert [len(point["validation"]) for point in facts["grid"]] == [2, 2, 2, 2]
+    (best,) = [point for point in facts["grid"] if point["best"]]
+    assert best["mean"] == max(point["mean"] for point in facts["grid"])
+    assert facts["best"] == best["params"]
+    assert facts["mlflow_run"] == "run-1"
+    assert not Lake("shop").exists(f"{Lake('shop').get('model', NIGHT).data}/scratch")
+
+
+def test_the_recipe_beats_what_is_popular_in_its_own_report(shop):
+    facts = Lake("shop").get("evaluation", NIGHT).facts
+    assert facts["metrics"]["ndcg"] > facts["metrics"]["ndcg_popularity"] + 0.1
+    page = Lake("shop").read_text(facts["report"])
+    assert "personal frequency" in page
+    assert "Candidates" in page
+
+
+def test_everybody_has_a_list_of_his_own_things_and_it_says_why(spark, shop):
+    assert shop["words"]["score"] == "12 lists of 5 to 5 items, 42 different items"
+    data = Lake("shop").spark_path(Lake("shop").get("scores", NIGHT).data)
+    lists = {row["key"]: row["items"] for row in spark.read.parquet(f"{data}/lists").collect()}
+    for client, items in lists.items():
+        own = {item["id"]: item["why"] for item in items if item["id"].startswith(f"own{client[1:]}")}
+        assert len(own) == 3
+        assert all(why.startswith("bought 8 times, last on 2026-01-2") for why in own.values())
+    assert spark.read.parquet(f"{data}/fallback").first()["items"][0]["why"] == "popular now"
+
+
+def test_the_same_inputs_are_taken_once_and_other_inputs_anew(shop):
+    assert run(train, shop["pipeline"], NIGHT).endswith("reused)")
+    shorter = tiny_shop(SHOP | {"schedule": {"start": NIGHT}, "recommend": {"top_n": 2}})
+    assert run(evaluate, shorter, NIGHT).endswith("reused)"), "the length of a list changes no judgement"
+    assert run(score, shorter, NIGHT).startswith("12 lists of 2 to 2 items")
+
+
+def test_nothing_to_learn_from_and_no_clean_night_are_said(utc, home):
     with pytest.raises(NotCommitted, match=f"night {FIRST}: shop has no committed clean: run the stage that writes it first"):
         run(features, tiny_shop(), FIRST)
     accepting = tiny_shop({"sources": {"sales": {"empty": "accept"}}})

@@ -1,0 +1,105 @@
+"""The task `recommend` of a pipeline file: for every user a list of items."""
+
+from typing import Literal
+
+from nightfold.pipeline.base import Part
+from nightfold.pipeline.sources import Name
+
+from pydantic import Field, model_validator
+
+
+class Interactions(Part):
+    """Which rows say that a user took an item, and when."""
+
+    source: Name
+    user: str
+    item: str
+    time: str
+    basket: str | None = None
+    """Rows of one basket are one occasion: a basket counts an item once, whatever the quantity (litres of fuel)."""
+    amount: str | None = None
+    """What was paid: prices become features."""
+    discount: str | None = None
+    """What was taken off the price; 0 or NULL: nothing."""
+
+
+class Items(Part):
+    """The catalogue: which items exist, and which may be listed."""
+
+    source: Name
+    id: str
+    title: str | None = None
+    category: str | None = None
+    attributes: list[str] = []
+    """Further columns whose values group items, from broad to fine: what a user takes of a group says what suits him."""
+    available: dict[str, list[str]] = {}
+    """Column → values. An item whose row says otherwise is not listed."""
+
+
+class Filters(Part):
+    """What never gets on a list."""
+
+    exclude_seen: bool = False
+    """true: only items new to the user (films); false: buying again is welcome (groceries)."""
+    only_catalogue: bool = True
+    """List only items that have a row in `items`."""
+    never: list[str] = []
+    """Ids of items never to list."""
+    sold_within_days: int | None = Field(default=None, ge=1)
+    """An item that nobody took for so many days before the night counts as unavailable."""
+
+
+class CandidateLimits(Part):
+    """How many items each source may name for one user; what none of them names cannot be listed."""
+
+    repeats: int = Field(default=60, ge=0, le=1000)
+    """What he took before, by how often: of all time, and lately. Not used with exclude_seen."""
+    als: int = Field(default=30, ge=0, le=1000)
+    """By collaborative filtering."""
+    together: int = Field(default=20, ge=0, le=1000)
+    """What goes with what he takes."""
+    popular: int = Field(default=20, ge=1, le=1000)
+    """What most take now."""
+    recent_days: Literal[7, 28, 84, 364] = 84
+    """The days that say what is popular now."""
+    together_days: int = Field(default=84, ge=1)
+    """The days that say what goes together."""
+
+
+class Als(Part):
+    """Collaborative filtering: a source of candidates, and a feature of the ranker."""
+
+    factors: int = Field(default=32, ge=1, le=512)
+    """Length of a user's and an item's vector."""
+    regularization: float = Field(default=10.0, ge=0)
+    alpha: float = Field(default=1.0, gt=0)
+    """Confidence of one basket."""
+    iterations: int = Field(default=6, ge=1, le=100)
+
+
+class Mix(Part):
+    """Rules that a list keeps, whatever the scores: each place gets the best item left that breaks none."""
+
+    repeats: float = Field(default=1.0, ge=0, le=1)
+    """At most this share of a list, from its top to any place, is what the user took before (rounded up)."""
+    per_category: int | None = Field(default=None, ge=1)
+    """At most so many items of one category on a list."""
+
+
+class Recommend(Part):
+    """The task: for every user a list of items."""
+
+    interactions: Interactions
+    items: Items | None = None
+    filters: Filters = Filters()
+    candidates: CandidateLimits = CandidateLimits()
+    als: Als = Als()
+    mix: Mix = Mix()
+    top_n: int = Field(default=20, ge=1, le=1000)
+    """Length of every list."""
+
+    @model_validator(mode="after")
+    def _rules_have_what_they_need(self) -> "Recommend":
+        if self.mix.per_category is not None and (self.items is None or self.items.category is None):
+            raise ValueError("mix.per_category needs items.category: name the column of the category")
+        return self

@@ -1,0 +1,168 @@
+"""The items considered for each user of a block: few hundreds of the whole catalogue, from four sources, each with its limit."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from nightfold.spark.recommend.history import Block, Pairs
+from nightfold.spark.recommend.knowledge import Knowledge
+from nightfold.spark.recommend.nearest import nearest
+
+import numpy as np
+
+REPEAT, ALS, TOGETHER, POPULAR = 1, 2, 4, 8
+SOURCES = {"repeats": REPEAT, "als": ALS, "together": TOGETHER, "popular": POPULAR}
+"""Bits of a candidate's `source`: which of the four have named it."""
+HALF_LIFE = 60.0  # days; of the decayed counts by which repeats are taken, and neighbours weighed
+KEPT_OF_HISTORY = 60  # items of a user whose neighbours are looked at
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How many candidates each source may name for one user; whether what he had is left out."""
+
+    repeats: int
+    als: int
+    together: int
+    popular: int
+    exclude_seen: bool
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """(N,) each, by row and item; `pair` is the place among the user's Pairs, -1 for what he never took."""
+
+    row: np.ndarray
+    item: np.ndarray
+    source: np.ndarray
+    pair: np.ndarray
+    together: np.ndarray
+    """Sum over the neighbours that he took, of their score times how much he takes them now."""
+    goes_with: np.ndarray
+    """The neighbour that gave most, -1 for none."""
+    als: np.ndarray
+    """Product of the vectors; 0 where ALS does not know both."""
+    als_place: np.ndarray
+    """By that product, among the user's candidates, 0 the best."""
+
+    def only(self, wanted: np.ndarray) -> "Candidates":
+        """Some of them; places stay as they were."""
+        return Candidates(*(getattr(self, field.name)[wanted] for field in fields(self)))
+
+
+def candidates(past: Block, pairs: Pairs, known: Knowledge, limits: Limits, *, cutoff: int, recent: int) -> Candidates:
+    """All sources together, each user and item once; only what may be listed.
+
+    :param past: events up to `cutoff`
+    :param recent: days that say what is popular now
+    """
+    items = len(known.available)
+    decayed = pairs.sums(past.baskets * 0.5 ** ((cutoff - past.day) / HALF_LIFE))
+    with_neighbours = _together(pairs, decayed, known, items)
+    named = list(_named(past, pairs, decayed, with_neighbours, known, limits, recent))
+    key = np.concatenate([k for k, _ in named])
+    source = np.concatenate([np.full(len(k), bit, np.int8) for k, bit in named])
+    order = np.argsort(key, kind="stable")
+    key, source = key[order], source[order]
+    start = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else np.zeros(0, np.int64)
+    key, source = key[start], np.bitwise_or.reduceat(source, start) if len(start) else source
+    row, item = key // items, key % items
+    pair = _find(_keys(pairs.row, pairs.item, items), key)
+    wanted = known.available[item]
+    if limits.exclude_seen:
+        wanted &= pair < 0
+    row, item, source, pair, key = row[wanted], item[wanted], source[wanted], pair[wanted], key[wanted]
+    near_key, near_score, near_with = with_neighbours
+    place = _find(near_key, key)
+    found = place >= 0
+    together, goes_with = np.zeros(len(key)), np.full(len(key), -1)
+    together[found], goes_with[found] = near_score[place[found]], near_with[place[found]]
+    user_vectors, item_vectors = known.factors_of(past.users)[row], known.factors[item]
+    als = np.einsum("nf,nf->n", user_vectors.astype(np.float64), item_vectors.astype(np.float64))
+    return Candidates(row, item, source, pair, together, goes_with, als, place_in_row(row, item, als))
+
+
+def _named(
+    past: Block,
+    pairs: Pairs,
+    decayed: np.ndarray,
+    near: tuple[np.ndarray, np.ndarray, np.ndarray],
+    known: Knowledge,
+    limits: Limits,
+    recent: int,
+) -> Iterator[tuple[np.ndarray, int]]:
+    """(keys, bit) of each source; a key is row * items + item."""
+    items, users = len(known.available), len(past.users)
+    seen = _keys(pairs.row, pairs.item, items)
+    if not limits.exclude_seen:
+        often = pairs.sums(past.baskets)
+        listed = known.available[pairs.item]
+        for score in (decayed, often.astype(np.float64)):
+            yield seen[listed][_first(pairs.row[listed], pairs.item[listed], score[listed], limits.repeats)], REPEAT
+
+    may = np.flatnonzero(known.available)
+    at = np.full(items, -1)
+    at[may] = np.arange(len(may))
+    listed = known.available[pairs.item]
+    had = (pairs.row[listed], at[pairs.item[listed]])
+    vectors = known.factors_of(past.users)
+    has = np.any(vectors != 0, axis=1)
+    row, column = nearest(vectors, known.factors[may], n=limits.als, seen=had)  # what he had is named already, or not wanted
+    yield _keys(row[has[row]], may[column[has[row]]], items), ALS
+
+    key, score, _ = near
+    new = (_find(seen, key) < 0) & known.available[key % items]
+    yield key[new][_first(key[new] // items, key[new] % items, score[new], limits.together)], TOGETHER
+
+    by_rank = may[np.argsort(known.statistics.rank[may])]
+    now = known.statistics.popularity[min(known.statistics.popularity)]
+    rising = may[np.lexsort((may, -now[may]))][: limits.popular]
+    most = by_rank[: limits.popular + (int(np.bincount(pairs.row, minlength=1).max()) if limits.exclude_seen else 0)]
+    everybody = _keys(np.repeat(np.arange(users), len(most)), np.tile(most, users), items)
+    if limits.exclude_seen:
+        everybody = everybody[_find(seen, everybody) < 0]
+        row = everybody // items
+        everybody = everybody[np.arange(len(row)) - np.searchsorted(row, row) < limits.popular]
+    yield everybody, POPULAR
+    yield _keys(np.repeat(np.arange(users), len(rising)), np.tile(rising, users), items), POPULAR
+
+
+def _together(pairs: Pairs, decayed: np.ndarray, known: Knowledge, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(M,) each, by key: what goes with what each user takes most: key, score, and the item that gave most of it."""
+    kept = _first(pairs.row, pairs.item, decayed, KEPT_OF_HISTORY)
+    begin, end = known.neighbour_start[pairs.item[kept]], known.neighbour_start[pairs.item[kept] + 1]
+    count = end - begin
+    origin = np.repeat(kept, count)
+    place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
+    key = _keys(pairs.row[origin], known.neighbours[place], items)
+    given = known.neighbour_scores[place].astype(np.float64) * decayed[origin]
+    order = np.lexsort((pairs.item[origin], -given, key))
+    key, given, item = key[order], given[order], pairs.item[origin][order]
+    if not len(key):
+        return key, given, item
+    start = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+    return key[start], np.add.reduceat(given, start), item[start]
+
+
+def _keys(row: np.ndarray, item: np.ndarray, items: int) -> np.ndarray:
+    return row.astype(np.int64) * items + item
+
+
+def _find(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Place of each wanted key, -1 where it is not there."""
+    if not len(ascending):
+        return np.full(len(wanted), -1)
+    at = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
+    return np.where(ascending[at] == wanted, at, -1)
+
+
+def place_in_row(row: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Place of each entry in its row by descending score, 0 the best; ties to the lower item. Rows ascend."""
+    order = np.lexsort((item, -score, row))
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order)) - np.searchsorted(row, row[order])
+    return place
+
+
+def _first(row: np.ndarray, item: np.ndarray, score: np.ndarray, n: int) -> np.ndarray:
+    """The n best of each row."""
+    return np.flatnonzero(place_in_row(row, item, score) < n)

@@ -1,0 +1,122 @@
+"""Every user's past as one row of arrays, and how the Python workers read it: blocks of users as flat columns.
+
+Written once a night from the daily aggregates; what a window may know is cut off in the block, never later (`Block.until`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+EVENT = "struct<item:int,day:int,baskets:int,amount:float,discount:float>"
+SCHEMA = {"user": "int", "events": f"array<{EVENT}>", "visits": "array<struct<day:int,baskets:int>>"}
+BLOCK_USERS = 256
+
+
+def histories(interactions: DataFrame, visits: DataFrame, *, partitions: int) -> DataFrame:
+    """SCHEMA, one row per user: events by item and day, visits by day. The same rows lie in the same order, whoever comes first.
+
+    :param interactions: user, item, day, weight (baskets), amount, discount: one row per user, item and day
+    :param visits: user, day, baskets: one row per user and day
+    """
+    event = F.struct("item", "day", F.col("weight").cast("int").alias("baskets"), "amount", "discount")
+    visit = F.struct("day", "baskets")
+    events, days = (
+        frame.repartition(partitions, "user")
+        .groupBy("user")
+        .agg(F.sort_array(F.collect_list(entry)).cast(SCHEMA[name]).alias(name))
+        for frame, entry, name in ((interactions, event, "events"), (visits, visit, "visits"))
+    )
+    return events.join(days, "user").select(*SCHEMA).sortWithinPartitions("user")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some users: ids (B,); their events by row, item and day, (E,) each; their visits by row and day, (V,) each."""
+
+    users: np.ndarray
+    row: np.ndarray
+    item: np.ndarray
+    day: np.ndarray
+    baskets: np.ndarray
+    amount: np.ndarray
+    discount: np.ndarray
+    visit_row: np.ndarray
+    visit_day: np.ndarray
+    visit_baskets: np.ndarray
+
+    def _where(self, events: np.ndarray, visits: np.ndarray) -> "Block":
+        return Block(
+            self.users,
+            *(getattr(self, name)[events] for name in ("row", "item", "day", "baskets", "amount", "discount")),
+            *(getattr(self, name)[visits] for name in ("visit_row", "visit_day", "visit_baskets")),
+        )
+
+    def until(self, cutoff: int) -> "Block":
+        """What was known at the end of day `cutoff`."""
+        return self._where(self.day <= cutoff, self.visit_day <= cutoff)
+
+    def after(self, cutoff: int, days: int) -> "Block":
+        """What came in the `days` days after `cutoff`."""
+        return self._where(
+            (self.day > cutoff) & (self.day <= cutoff + days), (self.visit_day > cutoff) & (self.visit_day <= cutoff + days)
+        )
+
+
+def blocks(batches: Iterator[pa.RecordBatch]) -> Iterator[Block]:
+    """Batches of SCHEMA as blocks of at most BLOCK_USERS users."""
+    for batch in batches:
+        for first in range(0, batch.num_rows, BLOCK_USERS):
+            yield _block(batch.slice(first, BLOCK_USERS))
+
+
+def _block(batch: pa.RecordBatch) -> Block:
+    events, visits = batch.column("events"), batch.column("visits")
+    taken, days = events.flatten(), visits.flatten()
+    rows = np.arange(batch.num_rows)
+    return Block(
+        users=batch.column("user").to_numpy(),
+        row=np.repeat(rows, events.value_lengths().to_numpy()),
+        **{name: taken.field(name).to_numpy() for name in ("item", "day", "baskets")},
+        **{name: taken.field(name).to_numpy(zero_copy_only=False).astype(np.float64) for name in ("amount", "discount")},
+        visit_row=np.repeat(rows, visits.value_lengths().to_numpy()),
+        visit_day=days.field("day").to_numpy(),
+        visit_baskets=days.field("baskets").to_numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """What each user of a block took, one entry per user and item, (P,) each, by row and item; `start` (P,) into its events."""
+
+    row: np.ndarray
+    item: np.ndarray
+    start: np.ndarray
+
+    @classmethod
+    def of(cls, past: Block) -> "Pairs":
+        """Of all events of a block."""
+        new = np.ones(len(past.row), bool)
+        new[1:] = (past.row[1:] != past.row[:-1]) | (past.item[1:] != past.item[:-1])
+        start = np.flatnonzero(new)
+        return cls(past.row[start], past.item[start], start)
+
+    def sums(self, values: np.ndarray) -> np.ndarray:
+        """(P,) of a value per event (E,)."""
+        return np.add.reduceat(values, self.start) if len(self.start) else np.zeros(0, np.asarray(values).dtype)
+
+    def lasts(self, values: np.ndarray) -> np.ndarray:
+        """(P,) the value of each pair's latest event."""
+        ends = np.append(self.start[1:], len(values)) - 1
+        return values[ends] if len(self.start) else values[:0]
+
+    def firsts(self, values: np.ndarray) -> np.ndarray:
+        """(P,) the value of each pair's earliest event."""
+        return values[self.start]
+
+    def lengths(self, events: int) -> np.ndarray:
+        """(P,) number of events, that is, of days."""
+        return np.diff(np.append(self.start, events))

@@ -1,0 +1,114 @@
+"""What a person looks at to know why the lists are as good as they are: candidates, calibration, importance, some lists."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from nightfold import schemas
+from nightfold.spark.recommend.candidates import SOURCES
+from nightfold.spark.recommend.list_maker import chance
+
+from pyspark.ml import PipelineModel
+from pyspark.ml.classification import LogisticRegressionModel
+from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import functions as F
+
+EPOCH = date(1970, 1, 1)
+NAMED = (("items", schemas.ITEMS), ("users", schemas.USERS))
+USERS = 3  # shown on the page, chosen by a hash of their index
+SHOWN = 10  # items of a user's history
+BINS = 20
+FEATURES = 20  # shown
+
+
+def recall_of_candidates(scored: DataFrame) -> dict[str, dict[str, float]]:
+    """source → share of what the users took that it names, share that it alone names, and its candidates per user; and `all`.
+
+    :param scored: user, source, label, relevant of every candidate of a window
+    """
+    bits = {"all": F.lit(True), **{name: F.col("source").bitwiseAND(bit) > 0 for name, bit in SOURCES.items()}}
+    alone = {name: F.col("source") == bit for name, bit in SOURCES.items()}
+    count = lambda condition: F.count_if(condition)  # noqa: E731
+    sums: list[Column] = []
+    for name, named in bits.items():
+        sums += [count(named).alias(f"{name}_n"), count(named & F.col("label")).alias(f"{name}_hits")]
+        sums.append(count(alone.get(name, F.lit(False)) & F.col("label")).alias(f"{name}_alone"))
+    row = scored.agg(*sums, F.count_distinct("user").alias("users")).first()
+    relevant = scored.groupBy("user").agg(F.max("relevant").alias("relevant")).agg(F.sum("relevant")).first()[0]
+    return {
+        name: {
+            "recall": round(row[f"{name}_hits"] / relevant, 6),
+            "alone": round(row[f"{name}_alone"] / relevant, 6),
+            "per_user": round(row[f"{name}_n"] / row["users"], 1),
+        }
+        for name in bits
+    }
+
+
+def calibration(scored: DataFrame, *, negatives: float) -> list[dict[str, float]]:
+    """For each bin of the predicted probability: how many candidates, their mean prediction, and the share that came true."""
+    predicted = chance(F.col("probability"), negatives)
+    bin_of = F.least(F.floor(F.col("p") * BINS), F.lit(BINS - 1))
+    binned = scored.where("known").select(predicted.alias("p"), "label").withColumn("bin", bin_of)
+    sums = (F.count("*").alias("candidates"), F.avg("p").alias("predicted"), F.avg(F.col("label").cast("double")).alias("observed"))
+    rows = binned.groupBy("bin").agg(*sums).orderBy("bin").collect()
+    return [{"candidates": row["candidates"], **{name: round(row[name], 6) for name in ("predicted", "observed")}} for row in rows]
+
+
+def importance(recipe: PipelineModel, names: list[str]) -> list[dict[str, Any]]:
+    """The features that matter most: share of the trees' gain, or of the absolute coefficients of scaled features."""
+    weights = dict[str, float]()
+    for stage in recipe.stages:
+        if isinstance(stage, LogisticRegressionModel):
+            weights = {name: abs(float(weight)) for name, weight in zip(names, stage.coefficients, strict=True)}
+        elif hasattr(stage, "get_feature_importances"):
+            gains = stage.get_feature_importances(importance_type="total_gain")
+            weights = {name: gains.get(f"f{i}", 0.0) for i, name in enumerate(names)}
+    total = sum(weights.values()) or 1.0
+    largest = sorted(weights.items(), key=lambda item: (-item[1], item[0]))[:FEATURES]
+    return [{"feature": name, "share": round(weight / total, 6)} for name, weight in largest]
+
+
+def novelty(judged: DataFrame, learned: DataFrame) -> dict[str, float]:
+    """Mean share of a list that its user never took, and mean self-information of its items in bits: -log2 of the share of users
+    who took them (Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems", 2010)."""
+    users = learned.select("user").distinct().count()
+    taken = learned.groupBy("item").agg(F.count_distinct("user").alias("_users"))
+    listed = judged.select(F.explode(F.arrays_zip("items", "baskets")).alias("of")).select("of.items", "of.baskets")
+    bits = -F.log2(F.greatest(F.coalesce("_users", F.lit(0)), F.lit(1)) / F.lit(float(max(users, 1))))
+    row = (
+        listed.join(taken, F.col("items") == F.col("item"), "left")
+        .agg(F.avg((F.col("baskets") == 0).cast("double")).alias("new"), F.avg(bits).alias("bits"))
+        .first()
+    )
+    return {"new_share": round(row["new"] or 0.0, 6), "novelty_bits": round(row["bits"] or 0.0, 4)}
+
+
+def some_lists(judged: DataFrame, learned: DataFrame, items: DataFrame, users: DataFrame) -> list[dict[str, Any]]:
+    """A few users' histories beside their lists; at most USERS x (SHOWN + k) rows come to the driver."""
+    chosen = judged.orderBy(F.xxhash64("user")).limit(USERS).collect()
+    ids = {row["user"]: row["id"] for row in users.where(F.col("user").isin([row["user"] for row in chosen])).collect()}
+    theirs = learned.where(F.col("user").isin(list(ids))).groupBy("user", "item")
+    taken = theirs.agg(F.sum("weight").cast("int").alias("times"), F.max("day").alias("last"))
+    placed = taken.withColumn("place", F.row_number().over(Window.partitionBy("user").orderBy(F.desc("times"), "item")))
+    rows = placed.where(F.col("place") <= SHOWN).orderBy("user", "place").collect()
+    wanted = sorted({row["item"] for row in rows} | {item for row in chosen for item in row["items"]})
+    names = {row["item"]: {"id": row["id"], "title": row["title"]} for row in items.where(F.col("item").isin(wanted)).collect()}
+    return [
+        {
+            "user": ids[user["user"]],
+            "history": [
+                {**names[row["item"]], "times": row["times"], "last": str(EPOCH + timedelta(days=row["last"]))}
+                for row in rows
+                if row["user"] == user["user"]
+            ],
+            "list": [
+                {**names[item], "why": _times(times), "hit": hit}
+                for item, times, hit in zip(user["items"], user["baskets"], user["hits"], strict=True)
+            ],
+        }
+        for user in chosen
+    ]
+
+
+def _times(count: int) -> str:
+    return f"bought {count} times" if count > 1 else "bought once" if count else "new to this user"

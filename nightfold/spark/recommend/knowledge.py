@@ -1,0 +1,123 @@
+"""All that the examples of a window need beside the users' pasts: items, their statistics, factors, neighbours. A worker reads it once."""
+
+import functools
+from dataclasses import dataclass
+
+from nightfold.lake import filesystem
+from nightfold.spark.recommend import item_statistics
+from nightfold.spark.recommend.item_statistics import ItemStatistics
+from nightfold.spark.recommend.windows import Window
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+
+@dataclass(frozen=True)
+class Places:
+    """URIs of the folders of one window."""
+
+    items: str
+    """item int (from 0 without gaps), available boolean, groups array<string>."""
+    statistics: str
+    neighbours: str
+    """item int, neighbour int, score float."""
+    user_factors: str
+    item_factors: str
+    cutoff: int
+    recent: int
+    """Days that say what is popular now: one of item_statistics.SPANS."""
+
+    @classmethod
+    def of(cls, features: str, window: Window, *, recent: int) -> "Places":
+        """As the stage `features` lays them out below its folder's URI."""
+        number = window.number
+        return cls(
+            items=f"{features}/items",
+            statistics=f"{features}/statistics/window={number}",
+            neighbours=f"{features}/neighbours/window={number}",
+            user_factors=f"{features}/als/window={number}/kind=user",
+            item_factors=f"{features}/als/window={number}/kind=item",
+            cutoff=window.cutoff,
+            recent=recent,
+        )
+
+
+@dataclass(frozen=True)
+class Knowledge:
+    """Of I items, by their index."""
+
+    available: np.ndarray
+    """(I,) may be listed."""
+    groups: list[np.ndarray]
+    """For each attribute (the category first) (I,): a number for each of its values, -1 where an item has none."""
+    statistics: ItemStatistics
+    factors: np.ndarray
+    """(I, F) float32; zeros for an item that ALS does not know."""
+    users: np.ndarray
+    """(U,) ascending: whom ALS knows."""
+    user_factors: np.ndarray
+    """(U, F) float32."""
+    neighbour_start: np.ndarray
+    """(I + 1,) into neighbours and their scores."""
+    neighbours: np.ndarray
+    neighbour_scores: np.ndarray
+
+    def factors_of(self, users: np.ndarray) -> np.ndarray:
+        """(B, F) of these users; zeros for whom ALS does not know."""
+        found = np.zeros((len(users), self.factors.shape[1]), np.float32)
+        if len(self.users):
+            at = np.minimum(np.searchsorted(self.users, users), len(self.users) - 1)
+            known = self.users[at] == users
+            found[known] = self.user_factors[at[known]]
+        return found
+
+
+@functools.lru_cache(maxsize=2)
+def read(places: Places) -> Knowledge:
+    """Folders of an attempt never change, so a worker keeps the last two windows."""
+    listed = _read(places.items).sort_by("item")
+    size = listed.num_rows
+    near = _read(places.neighbours).sort_by([("item", "ascending"), ("score", "descending"), ("neighbour", "ascending")])
+    users = _read(places.user_factors).sort_by("id")
+    items = _read(places.item_factors)
+    width = len(items["factors"][0]) if items.num_rows else 0
+    factors = np.zeros((size, width), np.float32)
+    factors[items["id"].to_numpy()] = _matrix(items, width)
+    return Knowledge(
+        available=listed["available"].to_numpy(),
+        groups=_groups(listed["groups"]),
+        statistics=item_statistics.read(places.statistics, items=size, cutoff=places.cutoff, recent=places.recent),
+        factors=factors,
+        users=users["id"].to_numpy(),
+        user_factors=_matrix(users, width),
+        neighbour_start=np.searchsorted(near["item"].to_numpy(), np.arange(size + 1)),
+        neighbours=near["neighbour"].to_numpy(),
+        neighbour_scores=near["score"].to_numpy(),
+    )
+
+
+def nothing(groups: int) -> Knowledge:
+    """Of a shop that has no item yet; its items have so many attributes."""
+    none, vectors = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
+    stats = ItemStatistics(dict.fromkeys(item_statistics.SPANS, none), *[none] * 9)
+    return Knowledge(none > 0, [none] * groups, stats, vectors, none, vectors, np.zeros(1, np.int64), none, none)
+
+
+def _read(uri: str) -> pa.Table:
+    fs, path = filesystem(uri)
+    return pq.read_table(path, filesystem=fs, partitioning=None).combine_chunks()
+
+
+def _matrix(table: pa.Table, width: int) -> np.ndarray:
+    return table["factors"].combine_chunks().flatten().to_numpy().reshape(-1, width) if width else np.zeros((table.num_rows, 0))
+
+
+def _groups(column: pa.ChunkedArray) -> list[np.ndarray]:
+    width = pc.max(pc.list_value_length(column)).as_py() or 0
+    found = []
+    for place in range(width):
+        coded = pc.list_element(column, place).combine_chunks().dictionary_encode()
+        found.append(pc.fill_null(coded.indices, -1).to_numpy().astype(np.int64))
+    return found
