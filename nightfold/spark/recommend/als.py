@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from nightfold.errors import Permanent
 from nightfold.lake import filesystem
+from nightfold.spark.arrays import lists
 from nightfold.spark.recommend.windows import Window
 
 import numpy as np
@@ -92,10 +93,8 @@ def _fit(interactions: str, window: Window, settings: AlsSettings) -> Iterator[p
 def _batches(number: int, kind: str, ids: np.ndarray, vectors: np.ndarray) -> Iterator[pa.RecordBatch]:
     for first in range(0, len(ids), ROWS_PER_BATCH):
         part = vectors[first : first + ROWS_PER_BATCH]
-        offsets = np.arange(len(part) + 1, dtype=np.int32) * part.shape[1]
-        lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(part.reshape(-1)))
         numbers = pa.array(np.full(len(part), number, np.int32))
         yield pa.RecordBatch.from_arrays(
-            [numbers, pa.array([kind] * len(part)), pa.array(ids[first : first + len(part)]), lists],
+            [numbers, pa.array([kind] * len(part)), pa.array(ids[first : first + len(part)]), lists(part)],
             names=["window", "kind", "id", "factors"],
         )

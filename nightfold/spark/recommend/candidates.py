@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
+from nightfold.spark.arrays import find, pair_key, starts
 from nightfold.spark.recommend.history import Block, Pairs
 from nightfold.spark.recommend.knowledge import Knowledge
 from nightfold.spark.recommend.nearest import nearest
@@ -63,16 +64,16 @@ def candidates(past: Block, pairs: Pairs, known: Knowledge, limits: Limits, *, c
     source = np.concatenate([np.full(len(k), bit, np.int8) for k, bit in named])
     order = np.argsort(key, kind="stable")
     key, source = key[order], source[order]
-    start = np.flatnonzero(np.append(True, key[1:] != key[:-1])) if len(key) else np.zeros(0, np.int64)
+    start = starts(key)
     key, source = key[start], np.bitwise_or.reduceat(source, start) if len(start) else source
     row, item = key // items, key % items
-    pair = _find(_keys(pairs.row, pairs.item, items), key)
+    pair = find(pair_key(pairs.row, pairs.item, items), key)
     wanted = known.available[item]
     if limits.exclude_seen:
         wanted &= pair < 0
     row, item, source, pair, key = row[wanted], item[wanted], source[wanted], pair[wanted], key[wanted]
     near_key, near_score, near_with = with_neighbours
-    place = _find(near_key, key)
+    place = find(near_key, key)
     found = place >= 0
     together, goes_with = np.zeros(len(key)), np.full(len(key), -1)
     together[found], goes_with[found] = near_score[place[found]], near_with[place[found]]
@@ -92,38 +93,36 @@ def _named(
 ) -> Iterator[tuple[np.ndarray, int]]:
     """(keys, bit) of each source; a key is row * items + item."""
     items, users = len(known.available), len(past.users)
-    seen = _keys(pairs.row, pairs.item, items)
+    seen, listed = pair_key(pairs.row, pairs.item, items), known.available[pairs.item]
     if not limits.exclude_seen:
         often = pairs.sums(past.baskets)
-        listed = known.available[pairs.item]
         for score in (decayed, often.astype(np.float64)):
             yield seen[listed][_first(pairs.row[listed], pairs.item[listed], score[listed], limits.repeats)], REPEAT
 
     may = np.flatnonzero(known.available)
     at = np.full(items, -1)
     at[may] = np.arange(len(may))
-    listed = known.available[pairs.item]
     had = (pairs.row[listed], at[pairs.item[listed]])
     vectors = known.factors_of(past.users)
     has = np.any(vectors != 0, axis=1)
     row, column = nearest(vectors, known.factors[may], n=limits.als, seen=had)  # what he had is named already, or not wanted
-    yield _keys(row[has[row]], may[column[has[row]]], items), ALS
+    yield pair_key(row[has[row]], may[column[has[row]]], items), ALS
 
     key, score, _ = near
-    new = (_find(seen, key) < 0) & known.available[key % items]
+    new = (find(seen, key) < 0) & known.available[key % items]
     yield key[new][_first(key[new] // items, key[new] % items, score[new], limits.together)], TOGETHER
 
     by_rank = may[np.argsort(known.statistics.rank[may])]
     now = known.statistics.popularity[min(known.statistics.popularity)]
     rising = may[np.lexsort((may, -now[may]))][: limits.popular]
     most = by_rank[: limits.popular + (int(np.bincount(pairs.row, minlength=1).max()) if limits.exclude_seen else 0)]
-    everybody = _keys(np.repeat(np.arange(users), len(most)), np.tile(most, users), items)
+    everybody = pair_key(np.repeat(np.arange(users), len(most)), np.tile(most, users), items)
     if limits.exclude_seen:
-        everybody = everybody[_find(seen, everybody) < 0]
+        everybody = everybody[find(seen, everybody) < 0]
         row = everybody // items
         everybody = everybody[np.arange(len(row)) - np.searchsorted(row, row) < limits.popular]
     yield everybody, POPULAR
-    yield _keys(np.repeat(np.arange(users), len(rising)), np.tile(rising, users), items), POPULAR
+    yield pair_key(np.repeat(np.arange(users), len(rising)), np.tile(rising, users), items), POPULAR
 
 
 def _together(pairs: Pairs, decayed: np.ndarray, known: Knowledge, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -133,26 +132,14 @@ def _together(pairs: Pairs, decayed: np.ndarray, known: Knowledge, items: int) -
     count = end - begin
     origin = np.repeat(kept, count)
     place = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count) + np.repeat(begin, count)
-    key = _keys(pairs.row[origin], known.neighbours[place], items)
+    key = pair_key(pairs.row[origin], known.neighbours[place], items)
     given = known.neighbour_scores[place].astype(np.float64) * decayed[origin]
     order = np.lexsort((pairs.item[origin], -given, key))
     key, given, item = key[order], given[order], pairs.item[origin][order]
     if not len(key):
         return key, given, item
-    start = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+    start = starts(key)
     return key[start], np.add.reduceat(given, start), item[start]
-
-
-def _keys(row: np.ndarray, item: np.ndarray, items: int) -> np.ndarray:
-    return row.astype(np.int64) * items + item
-
-
-def _find(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Place of each wanted key, -1 where it is not there."""
-    if not len(ascending):
-        return np.full(len(wanted), -1)
-    at = np.minimum(np.searchsorted(ascending, wanted), len(ascending) - 1)
-    return np.where(ascending[at] == wanted, at, -1)
 
 
 def place_in_row(row: np.ndarray, item: np.ndarray, score: np.ndarray) -> np.ndarray:

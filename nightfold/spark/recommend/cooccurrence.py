@@ -7,6 +7,7 @@ Score of a neighbour: (days with both) / (sqrt(days with one * days with the oth
 from collections.abc import Iterator, Sequence
 
 from nightfold.lake import filesystem
+from nightfold.spark.arrays import starts
 from nightfold.spark.recommend.windows import Window
 
 import numpy as np
@@ -48,7 +49,7 @@ def _fit(interactions: str, number: int, cutoff: int, days: int) -> pa.RecordBat
     occasion = user.astype(np.int64) * (days + 1) + (cutoff - when)
     order = np.lexsort((item, occasion))
     occasion, item = occasion[order], item[order]
-    start = np.flatnonzero(np.append(True, occasion[1:] != occasion[:-1])) if len(occasion) else np.zeros(0, np.int64)
+    start = starts(occasion)
     place = np.arange(len(occasion)) - np.repeat(start, np.diff(np.append(start, len(occasion))))
     kept = place < ITEMS_OF_A_DAY
     _, row = np.unique(occasion[kept], return_inverse=True)

@@ -16,15 +16,14 @@ from nightfold.spark.judging import coverage, intervals, segments
 from nightfold.spark.recommend import examples, inspection
 from nightfold.spark.recommend.parts import part
 from nightfold.spark.recommend.ranker import BASELINES, baseline, evaluator
-from nightfold.spark.recommend.windows import Window, of_facts
+from nightfold.spark.recommend.windows import TEST, Window, of_facts
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-TEST = 1  # the window, see windows.py
 NIGHTS = 60  # earlier nights on the page
-CARRIED = ["baskets", "last_day"]  # of a list's items
+CARRIED = ["baskets"]  # of a list's items
 
 
 def kept(frame: DataFrame, place: str) -> DataFrame:

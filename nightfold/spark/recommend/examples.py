@@ -11,6 +11,7 @@ from functools import reduce
 from nightfold.lake import filesystem
 from nightfold.pipeline import Pipeline
 from nightfold.spark import tables
+from nightfold.spark.arrays import lists, pair_key
 from nightfold.spark.job import Job
 from nightfold.spark.recommend import history, knowledge
 from nightfold.spark.recommend.candidates import Candidates, Limits, candidates
@@ -18,7 +19,7 @@ from nightfold.spark.recommend.history import Block, Pairs, blocks
 from nightfold.spark.recommend.knowledge import Places
 from nightfold.spark.recommend.parts import folder, part
 from nightfold.spark.recommend.ranking_features import features
-from nightfold.spark.recommend.windows import Window, of_facts
+from nightfold.spark.recommend.windows import TONIGHT, Window, of_facts
 
 import numpy as np
 import pyarrow as pa
@@ -87,10 +88,9 @@ def groups(pipeline: Pipeline) -> int:
 
 
 def tonight(spark: SparkSession, job: Job) -> DataFrame:
-    """SCHEMA: the examples of window 0, every user's, by user and item within each partition."""
-    ddl = ", ".join(f"{name} {kind}" for name, kind in SCHEMA.items())
-    ((_, made),) = _of_night(job, [0], whole=[0])
-    return part(spark, job, "histories", history.SCHEMA).mapInArrow(made, ddl)
+    """SCHEMA: the examples of window TONIGHT, every user's, by user and item within each partition."""
+    ((_, made),) = _of_night(job, [TONIGHT], whole=[TONIGHT])
+    return part(spark, job, "histories", history.SCHEMA).mapInArrow(made, tables.struct(SCHEMA))
 
 
 def written(spark: SparkSession, job: Job, numbers: Collection[int], *, whole: Collection[int]) -> DataFrame:
@@ -161,8 +161,8 @@ def of_block(block: Block, window: Window, places: Places, settings: Settings, *
     label, relevant = _truth(block, window, pairs, some, known.available, exclude_seen=settings.limits.exclude_seen)
     had = np.bincount(past.row, minlength=len(block.users)) > 0
     sampled = _random(block.users[some.row], some.item, settings.seed + window.number) < settings.negatives
-    learn = had[some.row] & (label | sampled) & (window.number > 0)
-    wanted = learn | whole & ((relevant[some.row] > 0) | (window.number == 0))
+    learn = had[some.row] & (label | sampled) & (window.number != TONIGHT)
+    wanted = learn | whole & ((relevant[some.row] > 0) | (window.number == TONIGHT))
     some, label, learn = some.only(wanted), label[wanted], learn[wanted]
     columns = features(past, pairs, known, some, cutoff=window.cutoff)
     about = {
@@ -182,9 +182,7 @@ def of_block(block: Block, window: Window, places: Places, settings: Settings, *
         "learn": learn,
     }
     arrays = [_array(name, values) for name, values in about.items()]
-    matrix = np.stack(list(columns.values()), axis=1)
-    offsets = np.arange(len(matrix) + 1, dtype=np.int32) * matrix.shape[1]
-    arrays.append(pa.ListArray.from_arrays(pa.array(offsets), pa.array(matrix.reshape(-1))))
+    arrays.append(lists(np.stack(list(columns.values()), axis=1)))
     return pa.RecordBatch.from_arrays(arrays, names=list(SCHEMA))
 
 
@@ -205,16 +203,15 @@ def _truth(
     block: Block, window: Window, pairs: Pairs, some: Candidates, available: np.ndarray, *, exclude_seen: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """(N,) which candidates came true; (B,) how many items that may be listed each user took."""
-    if window.number == 0:
+    if window.number == TONIGHT:
         return np.zeros(len(some.row), bool), np.zeros(len(block.users), np.int64)
     items = len(available)
     later = block.after(window.cutoff, window.days)
     listed = available[later.item]
-    taken = np.unique(later.row[listed].astype(np.int64) * items + later.item[listed])
+    taken = np.unique(pair_key(later.row[listed], later.item[listed], items))
     if exclude_seen:
-        taken = np.setdiff1d(taken, pairs.row.astype(np.int64) * items + pairs.item, assume_unique=True)
-    key = some.row.astype(np.int64) * items + some.item
-    return np.isin(key, taken), np.bincount(taken // items, minlength=len(block.users))
+        taken = np.setdiff1d(taken, pair_key(pairs.row, pairs.item, items), assume_unique=True)
+    return np.isin(pair_key(some.row, some.item, items), taken), np.bincount(taken // items, minlength=len(block.users))
 
 
 def _random(user: np.ndarray, item: np.ndarray, seed: int) -> np.ndarray:

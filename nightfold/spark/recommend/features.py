@@ -38,17 +38,20 @@ def pasts(spark: SparkSession, job: Job) -> tuple[int, int]:
     partitions = job.pipeline.resources.shuffle_partitions
     clean = layer(spark, job, task.interactions.source)
     taken = indexing.events(clean, job.pipeline, until=job.ds).repartition(partitions, "user_id").persist()
-    products = layer(spark, job, task.items.source) if task.items else None
-    users = indexing.index(taken.select(F.col("user_id").alias("id")).distinct(), name="user")
-    item_ids = taken.select(F.col("item_id").alias("id")).distinct()
-    items = indexing.catalogue(item_ids, taken, products, job.pipeline, until=job.ds)
-    made = {"users": (users, schemas.USERS), "items": (items, schemas.ITEMS)}
-    each(list(made), lambda name: tables.write(*made[name], f"{job.uri}/{name}"))
-    users, items = (_written(spark, job, name, schema) for name, (_, schema) in made.items())
-    tables.write(indexing.interactions(taken, users, items), schemas.INTERACTIONS, f"{job.uri}/interactions")
-    interactions = _written(spark, job, "interactions", schemas.INTERACTIONS)
-    histories = history.histories(interactions, indexing.visits(taken, users), partitions=job.pipeline.resources.shuffle_partitions)
-    tables.write(histories, history.SCHEMA, f"{job.uri}/histories")
+    try:
+        products = layer(spark, job, task.items.source) if task.items else None
+        users = indexing.index(taken.select(F.col("user_id").alias("id")).distinct(), name="user")
+        item_ids = taken.select(F.col("item_id").alias("id")).distinct()
+        items = indexing.catalogue(item_ids, taken, products, job.pipeline, until=job.ds)
+        made = {"users": (users, schemas.USERS), "items": (items, schemas.ITEMS)}
+        each(list(made), lambda name: tables.write(*made[name], f"{job.uri}/{name}"))
+        users, items = (_written(spark, job, name, schema) for name, (_, schema) in made.items())
+        tables.write(indexing.interactions(taken, users, items), schemas.INTERACTIONS, f"{job.uri}/interactions")
+        interactions = _written(spark, job, "interactions", schemas.INTERACTIONS)
+        histories = history.histories(interactions, indexing.visits(taken, users), partitions=partitions)
+        tables.write(histories, history.SCHEMA, f"{job.uri}/histories")
+    finally:
+        taken.unpersist()
     edges = interactions.agg(F.min("day").alias("first"), F.max("day").alias("last")).first()
     if edges is None or edges["last"] is None:
         raise BadInput(f"{task.interactions.source}, night {job.ds}: no interactions up to this night: have deliveries landed")
@@ -77,15 +80,12 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     first, last = pasts(spark, job)
     planned = windows.plan(job.pipeline, job.ds, first)
     knowledge(spark, job, planned)
-    size = {
-        "users": _written(spark, job, "users", schemas.USERS).count(),
-        "items": _written(spark, job, "items", schemas.ITEMS).count(),
-        "available": _written(spark, job, "items", schemas.ITEMS).where("available").count(),
-    }
+    size = {name: _rows(job, name) for name in ("users", "items")}
+    size["available"] = _written(spark, job, "items", schemas.ITEMS).where("available").count()
+    rows = _rows(job, "interactions")
     days = {
         edge: str(date.fromordinal(windows.EPOCH.toordinal() + day)) for edge, day in (("first_day", first), ("last_day", last))
     }
-    rows = _written(spark, job, "interactions", schemas.INTERACTIONS).count()
     return Outcome(
         summary=f"{size['users']:,} users, {size['items']:,} items ({size['available']:,} may be listed), {rows:,} interactions "
         f"from {days['first_day']} to {days['last_day']}; {len(planned)} windows",
@@ -96,3 +96,7 @@ def main(spark: SparkSession, job: Job) -> Outcome:
 
 def _written(spark: SparkSession, job: Job, name: str, schema: schemas.Schema) -> DataFrame:
     return tables.read(spark, schema, [f"{job.uri}/{name}"], what=f"features/{name}")
+
+
+def _rows(job: Job, name: str) -> int:
+    return sum(tables.written(f"{job.uri}/{name}").values())

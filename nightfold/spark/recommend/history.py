@@ -6,6 +6,8 @@ Written once a night from the daily aggregates; what a window may know is cut of
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from nightfold.spark.arrays import pair_key, starts
+
 import numpy as np
 import pyarrow as pa
 from pyspark.sql import DataFrame
@@ -99,9 +101,7 @@ class Pairs:
     @classmethod
     def of(cls, past: Block) -> "Pairs":
         """Of all events of a block."""
-        new = np.ones(len(past.row), bool)
-        new[1:] = (past.row[1:] != past.row[:-1]) | (past.item[1:] != past.item[:-1])
-        start = np.flatnonzero(new)
+        start = starts(pair_key(past.row, past.item, int(past.item.max(initial=0)) + 1))
         return cls(past.row[start], past.item[start], start)
 
     def sums(self, values: np.ndarray) -> np.ndarray:

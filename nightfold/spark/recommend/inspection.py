@@ -1,18 +1,18 @@
 """What a person looks at to know why the lists are as good as they are: candidates, calibration, importance, some lists."""
 
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from nightfold import schemas
 from nightfold.spark.recommend.candidates import SOURCES
 from nightfold.spark.recommend.list_maker import chance
+from nightfold.spark.recommend.windows import EPOCH
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-EPOCH = date(1970, 1, 1)
 NAMED = (("items", schemas.ITEMS), ("users", schemas.USERS))
 USERS = 3  # shown on the page, chosen by a hash of their index
 SHOWN = 10  # items of a user's history

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nightfold.lake import filesystem
+from nightfold.spark import tables
 from nightfold.spark.recommend.history import Block, Pairs, blocks
 from nightfold.spark.recommend.windows import Window
 
@@ -25,7 +26,6 @@ SUMS = (
     *(f"baskets_{days}" for days in SPANS),
     "baskets",
     "users",
-    "users_84",
     "users_again",
     "gap_days",
     "gaps",
@@ -44,8 +44,11 @@ def statistics(histories: DataFrame, windows: Sequence[Window]) -> DataFrame:
     """`window` int and SCHEMA: for each window one row per item that somebody took up to its cutoff, and the row ALL."""
     sums = [F.sum(name).alias(name) for name in SUMS]
     edges = [F.min("first_day").alias("first_day"), F.max("last_day").alias("last_day")]
-    ddl = ", ".join(f"{name} {kind}" for name, kind in {"window": "int", **SCHEMA}.items())
-    return histories.mapInArrow(_partial(windows), ddl).groupBy("window", "item").agg(*sums, *edges)
+    return (
+        histories.mapInArrow(_partial(windows), tables.struct({"window": "int", **SCHEMA}))
+        .groupBy("window", "item")
+        .agg(*sums, *edges)
+    )
 
 
 def _partial(windows: Sequence[Window]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
@@ -66,12 +69,10 @@ def _of_block(past: Block, window: Window) -> pa.RecordBatch:
     age = cutoff - past.day
     first, last, days = pairs.firsts(past.day), pairs.lasts(past.day), pairs.lengths(len(past.day))
     again = days > 1
-    recent = pairs.sums(np.where(age < 84, baskets, 0)) > 0
     sums = {f"baskets_{span}": total(pairs.sums(np.where(age < span, baskets, 0))) for span in SPANS}
     sums |= {
         "baskets": total(pairs.sums(baskets)),
         "users": total(np.ones(len(pairs.item), np.int64)),
-        "users_84": total(recent.astype(np.int64)),
         "users_again": total(again.astype(np.int64)),
         "gap_days": total(np.where(again, last - first, 0).astype(np.int64)),
         "gaps": total(np.where(again, days - 1, 0).astype(np.int64)),
@@ -88,7 +89,6 @@ def _of_block(past: Block, window: Window) -> pa.RecordBatch:
     visit_age = cutoff - past.visit_day
     everything = dict.fromkeys(SUMS, 0) | {f"baskets_{span}": int(visits[visit_age < span].sum()) for span in SPANS}
     everything |= {"baskets": int(visits.sum()), "users": len(np.unique(past.visit_row))}
-    everything["users_84"] = len(np.unique(past.visit_row[visit_age < 84]))
     numbers = np.full(len(items) + 1, window.number)
     columns = [numbers, np.append(items, ALL), *(np.append(sums[name], everything[name]) for name in SUMS)]
     edges = [np.append(first_day, past.visit_day.min(initial=cutoff)), np.append(last_day, past.visit_day.max(initial=-1))]

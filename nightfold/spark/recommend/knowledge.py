@@ -1,9 +1,10 @@
 """All that the examples of a window need beside the users' pasts: items, their statistics, factors, neighbours. A worker reads it once."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from nightfold.lake import filesystem
+from nightfold.spark.arrays import find
 from nightfold.spark.recommend import item_statistics
 from nightfold.spark.recommend.item_statistics import ItemStatistics
 from nightfold.spark.recommend.windows import Window
@@ -67,10 +68,8 @@ class Knowledge:
     def factors_of(self, users: np.ndarray) -> np.ndarray:
         """(B, F) of these users; zeros for whom ALS does not know."""
         found = np.zeros((len(users), self.factors.shape[1]), np.float32)
-        if len(self.users):
-            at = np.minimum(np.searchsorted(self.users, users), len(self.users) - 1)
-            known = self.users[at] == users
-            found[known] = self.user_factors[at[known]]
+        at = find(self.users, users)
+        found[at >= 0] = self.user_factors[at[at >= 0]]
         return found
 
 
@@ -101,7 +100,7 @@ def read(places: Places) -> Knowledge:
 def nothing(groups: int) -> Knowledge:
     """Of a shop that has no item yet; its items have so many attributes."""
     none, vectors = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
-    stats = ItemStatistics(dict.fromkeys(item_statistics.SPANS, none), *[none] * 9)
+    stats = ItemStatistics(dict.fromkeys(item_statistics.SPANS, none), *[none] * (len(fields(ItemStatistics)) - 1))
     return Knowledge(none > 0, [none] * groups, stats, vectors, none, vectors, np.zeros(1, np.int64), none, none)
 
 

@@ -2,6 +2,9 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
+
+from nightfold.spark.recommend.candidates import REPEAT
 
 import pyarrow as pa
 from pyspark import keyword_only
@@ -16,7 +19,24 @@ from pyspark.sql import functions as F
 BY = ("window", "user")
 
 
-class ListMaker(Transformer, DefaultParamsReadable, DefaultParamsWritable):
+class ListParams(Params):
+    """What a ranker hands on to the lists that its models make."""
+
+    k = Param(Params._dummy(), "k", "length of the lists", TypeConverters.toInt)
+    repeats = Param(Params._dummy(), "repeats", "share of a list that the user may have taken before", TypeConverters.toFloat)
+    perCategory = Param(Params._dummy(), "perCategory", "items of one category on a list; 0: any number", TypeConverters.toInt)
+    negatives = Param(
+        Params._dummy(), "negatives", "share of the negatives that the model has learned from", TypeConverters.toFloat
+    )
+
+    def _default_lists(self) -> None:
+        self._setDefault(k=10, repeats=1.0, perCategory=0, negatives=1.0)
+
+    def _of_lists(self) -> dict[str, Any]:
+        return {param.name: self.getOrDefault(param) for param in (self.k, self.repeats, self.perCategory, self.negatives)}
+
+
+class ListMaker(ListParams, Transformer, DefaultParamsReadable, DefaultParamsWritable):
     """One row per window and user: `items array<int>` best first, `scores array<double>`, `hits array<boolean>` (which came true),
     `relevant int`, and an array of each column of `carried`.
 
@@ -27,16 +47,9 @@ class ListMaker(Transformer, DefaultParamsReadable, DefaultParamsWritable):
     """
 
     scoreCol = Param(Params._dummy(), "scoreCol", "a number, or a vector of probabilities", TypeConverters.toString)
-    k = Param(Params._dummy(), "k", "length of the lists", TypeConverters.toInt)
-    repeats = Param(Params._dummy(), "repeats", "share of a list that the user may have taken before", TypeConverters.toFloat)
-    perCategory = Param(Params._dummy(), "perCategory", "items of one category on a list; 0: any number", TypeConverters.toInt)
     carried = Param(
         Params._dummy(), "carried", "columns of the items to keep, as arrays of the same name", TypeConverters.toListString
     )
-    negatives = Param(
-        Params._dummy(), "negatives", "share of the negatives that the model has learned from", TypeConverters.toFloat
-    )
-    categoryCol = Param(Params._dummy(), "categoryCol", "what perCategory counts, int", TypeConverters.toString)
 
     @keyword_only
     def __init__(
@@ -46,23 +59,21 @@ class ListMaker(Transformer, DefaultParamsReadable, DefaultParamsWritable):
         k: int | None = None,
         repeats: float | None = None,
         perCategory: int | None = None,
-        categoryCol: str | None = None,
         carried: list[str] | None = None,
         negatives: float | None = None,
     ) -> None:
         super().__init__()
-        self._setDefault(
-            scoreCol="probability", k=10, repeats=1.0, perCategory=0, categoryCol="category", carried=[], negatives=1.0
-        )
+        self._setDefault(scoreCol="probability", carried=[])
+        self._default_lists()
         self._set(**self._input_kwargs)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         k, repeats, per_category = (self.getOrDefault(p) for p in (self.k, self.repeats, self.perCategory))
         score = F.when(F.col("known"), self._score(dataset)).otherwise(-F.col("popularity_place").cast("double"))
         rules = repeats < 1.0 or per_category > 0
-        ruled = [(F.col("source").bitwiseAND(1) > 0).alias("repeat")] if rules else []
+        ruled = [(F.col("source").bitwiseAND(REPEAT) > 0).alias("repeat")] if rules else []
         if per_category:
-            ruled.append(F.col(self.getOrDefault(self.categoryCol)).alias("category"))
+            ruled.append(F.col("category"))
         carried = self.getOrDefault(self.carried)
         with_it = F.struct(*carried).alias("carried") if carried else F.lit(0).alias("carried")
         entry = F.struct((-score).alias("order"), "item", F.col("label").alias("hit"), with_it, *ruled)

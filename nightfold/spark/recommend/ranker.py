@@ -4,7 +4,7 @@ from typing import Any
 
 from nightfold.pipeline import Pipeline as NightPipeline
 from nightfold.spark.evaluators import RankingEvaluator
-from nightfold.spark.recommend.list_maker import ListMaker
+from nightfold.spark.recommend.list_maker import ListMaker, ListParams
 from nightfold.spark.recommend.standardizer import Standardizer
 
 from pyspark import keyword_only
@@ -27,7 +27,7 @@ BASELINES = {
 """Rules to beat, as scores of a candidate: what he bought most often, ties by popularity; what most take now; ALS alone."""
 
 
-class Ranker(Estimator, DefaultParamsReadable, DefaultParamsWritable):
+class Ranker(ListParams, Estimator, DefaultParamsReadable, DefaultParamsWritable):
     """Learns to tell which candidates come true. Gives a PipelineModel: examples in, lists out (see ListMaker).
 
     Takes rows of examples.SCHEMA; learns from all that it is given. They go to ONE worker, put in order, so that the
@@ -44,11 +44,6 @@ class Ranker(Estimator, DefaultParamsReadable, DefaultParamsWritable):
     reg_param = Param(Params._dummy(), "reg_param", "linear: weight of the penalty", TypeConverters.toFloat)
     elastic_net_param = Param(Params._dummy(), "elastic_net_param", "linear: 0 ridge, 1 lasso", TypeConverters.toFloat)
     seed = Param(Params._dummy(), "seed", "of what is drawn", TypeConverters.toInt)
-    k = Param(Params._dummy(), "k", "length of the lists", TypeConverters.toInt)
-    repeats = Param(Params._dummy(), "repeats", "see ListMaker", TypeConverters.toFloat)
-    perCategory = Param(Params._dummy(), "perCategory", "see ListMaker", TypeConverters.toInt)
-
-    negatives = Param(Params._dummy(), "negatives", "see ListMaker", TypeConverters.toFloat)
 
     @keyword_only
     def __init__(
@@ -61,9 +56,10 @@ class Ranker(Estimator, DefaultParamsReadable, DefaultParamsWritable):
         negatives: float | None = None,
     ) -> None:
         super().__init__()
-        self._setDefault(family="xgboost", n_estimators=150, max_depth=6, learning_rate=0.1, min_child_weight=20.0)
+        self._setDefault(family="xgboost", n_estimators=100, max_depth=6, learning_rate=0.1, min_child_weight=20.0)
         self._setDefault(subsample=0.8, colsample_bytree=0.6, reg_param=0.001, elastic_net_param=0.0)
-        self._setDefault(seed=20171203, k=10, repeats=1.0, perCategory=0, negatives=1.0)
+        self._setDefault(seed=20171203)
+        self._default_lists()
         self._set(**self._input_kwargs)
 
     def param_map(self, point: dict[str, Any]) -> dict[Param, Any]:
@@ -73,8 +69,7 @@ class Ranker(Estimator, DefaultParamsReadable, DefaultParamsWritable):
     def _fit(self, dataset: DataFrame) -> PipelineModel:
         value = self.getOrDefault
         stages = self._boosted() if value(self.family) == "xgboost" else self._linear()
-        names = ("k", "repeats", "perCategory", "negatives")
-        lists = ListMaker(**{name: value(self.getParam(name)) for name in names})
+        lists = ListMaker(**self._of_lists())
         learned = dataset.withColumn("target", F.col("label").cast("double"))
         in_order = learned.repartition(1).sortWithinPartitions("window", "user", "item")
         return Pipeline(stages=[*stages, lists]).fit(in_order)

@@ -5,6 +5,7 @@ Counts are of baskets; days are before the cutoff. Nothing here sees an event af
 
 from collections.abc import Iterator
 
+from nightfold.spark.arrays import find, pair_key
 from nightfold.spark.recommend.candidates import Candidates, place_in_row
 from nightfold.spark.recommend.history import Block, Pairs
 from nightfold.spark.recommend.item_statistics import SPANS
@@ -16,7 +17,6 @@ WINDOWS = (28, 84, 182)
 HALF_LIVES = (14.0, 45.0, 120.0)
 GROUP_HALF_LIFE = 60.0
 WEEK = 7
-EPOCH_WEEKDAY = 4  # 1970-01-01 was a Thursday; counted from Sunday
 
 Named = Iterator[tuple[str, np.ndarray]]
 
@@ -101,7 +101,7 @@ def _of_pair(past: Block, pairs: Pairs, known: Knowledge, user: dict[str, np.nda
         amount, discount = pairs.sums(np.nan_to_num(past.amount)), pairs.sums(np.nan_to_num(past.discount))
         yield "price_paid", amount / counted[0]
         yield "discount_paid", discount / (amount + discount)
-    same = (past.day + EPOCH_WEEKDAY) % WEEK == (cutoff + EPOCH_WEEKDAY) % WEEK
+    same = past.day % WEEK == cutoff % WEEK
     yield "same_weekday_share", pairs.sums(same.astype(np.float64)) / days
     yield "place_by_decay", place_in_row(pairs.row, pairs.item, pairs.sums(past.baskets * 0.5 ** (age / HALF_LIVES[1])))
 
@@ -129,14 +129,13 @@ def _of_groups(past: Block, pairs: Pairs, known: Knowledge, some: Candidates, cu
         size = int(codes.max(initial=-1)) + 1
         theirs = codes[pairs.item]
         has = theirs >= 0
-        key, at = np.unique(pairs.row[has].astype(np.int64) * size + theirs[has], return_inverse=True)
+        key, at = np.unique(pair_key(pairs.row[has], theirs[has], size), return_inverse=True)
         weight = np.bincount(at, decayed[has], minlength=len(key))
         latest = np.full(len(key), np.inf)
         np.minimum.at(latest, at, recency[has])
-        wanted = some.row.astype(np.int64) * size + codes[some.item]
-        place = np.minimum(np.searchsorted(key, wanted), max(len(key) - 1, 0))
-        found = (codes[some.item] >= 0) & ((key[place] == wanted) if len(key) else False)
-        column = np.zeros((2, len(wanted)))
+        place = find(key, pair_key(some.row, codes[some.item], size))
+        found = (codes[some.item] >= 0) & (place >= 0)
+        column = np.zeros((2, len(place)))
         column[1] = np.nan
         column[:, found] = np.stack([weight[place[found]], latest[place[found]]])
         own = np.where(some.pair >= 0, decayed[np.maximum(some.pair, 0)] if len(decayed) else 0.0, 0.0)

@@ -13,6 +13,7 @@ from nightfold.spark.job import Job, Outcome
 from nightfold.spark.recommend import examples, item_statistics
 from nightfold.spark.recommend.candidates import POPULAR, TOGETHER
 from nightfold.spark.recommend.parts import part
+from nightfold.spark.recommend.windows import TONIGHT
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.tuning import CrossValidatorModel
@@ -20,7 +21,6 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 DECIMALS = 6  # of a score
-TONIGHT = 0  # the window, see windows.py
 REASONS = ["baskets", "last_day", "goes_with", "source"]
 
 
@@ -44,7 +44,7 @@ def why(baskets: Column, last_day: Column, goes_with: Column, source: Column) ->
 def lists(model: PipelineModel, tonight: DataFrame, users: DataFrame, items: DataFrame, *, n: int) -> DataFrame:
     """key, items: one row per user of the index; nobody is left out, if only with an empty list.
 
-    :param tonight: examples of window 0
+    :param tonight: examples of window TONIGHT
     """
     *rank, to_lists = model.stages
     to_lists = to_lists.copy({to_lists.k: n, to_lists.carried: REASONS})
@@ -64,7 +64,7 @@ def lists(model: PipelineModel, tonight: DataFrame, users: DataFrame, items: Dat
 def fallback(statistics: DataFrame, items: DataFrame, *, n: int, recent: int) -> DataFrame:
     """The same shape, one row, no key: what most take now; score 1 for the most popular.
 
-    :param statistics: see item_statistics, of window 0
+    :param statistics: see item_statistics, of window TONIGHT
     """
     counted = (
         items.where("available").join(statistics, "item").select("item", "id", F.col(f"baskets_{recent}").alias("now"), "baskets")

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from nightfold.spark.arrays import lists
+
 import numpy as np
 import pyarrow as pa
 from pyspark import keyword_only
@@ -59,8 +61,8 @@ def _sums(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             entries = pa.StructArray.from_arrays(
                 [pa.array(column.astype(np.float64)) for column in sums.values()], names=list(sums)
             )
-            lists = pa.ListArray.from_arrays(pa.array([0, len(entries)], pa.int32()), entries)
-            yield pa.RecordBatch.from_arrays([lists], names=["sums"])
+            one = pa.ListArray.from_arrays(pa.array([0, len(entries)], pa.int32()), entries)
+            yield pa.RecordBatch.from_arrays([one], names=["sums"])
 
 
 class StandardizerModel(_Columns, Model, DefaultParamsReadable, DefaultParamsWritable):
@@ -82,8 +84,7 @@ class StandardizerModel(_Columns, Model, DefaultParamsReadable, DefaultParamsWri
             if not len(features):
                 return pa.array([], pa.list_(pa.float64()))
             found = np.nan_to_num((_logarithmic(features) - mean) * scale)
-            offsets = np.arange(len(found) + 1, dtype=np.int32) * len(mean)
-            return pa.ListArray.from_arrays(pa.array(offsets), pa.array(found.reshape(-1)))
+            return lists(found)
 
         made = array_to_vector(standardized(self.getOrDefault(self.inputCol)))
         return dataset.withColumn(self.getOrDefault(self.outputCol), made)

@@ -14,13 +14,12 @@ from nightfold.spark.job import Job, Outcome
 from nightfold.spark.recommend import examples
 from nightfold.spark.recommend.grid_so_far import GridSoFar
 from nightfold.spark.recommend.ranker import evaluator, ranker
+from nightfold.spark.recommend.windows import LAST_VALIDATION, TEST
 from nightfold.spark.validation import RollingOriginCrossValidator
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-
-TEST, LAST_VALIDATION = 1, 2  # windows, see windows.py
 
 
 def folded(spark: SparkSession, job: Job) -> DataFrame:

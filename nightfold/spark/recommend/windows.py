@@ -15,6 +15,8 @@ from nightfold.errors import Permanent
 from nightfold.pipeline import Pipeline
 
 EPOCH = date(1970, 1, 1)
+TONIGHT, TEST, LAST_VALIDATION = 0, 1, 2
+"""Numbers of windows."""
 
 
 class HistoryTooShort(Permanent):
@@ -59,10 +61,10 @@ def plan(pipeline: Pipeline, ds: str, first_day: int) -> list[Window]:
     night = (date.fromisoformat(ds) - EPOCH).days
     wanted = 1 + split.folds + pipeline.training.windows
     fewest = split.folds + 2  # the oldest validation window has one before it to learn from
-    found = [Window(0, night, split.test_days)]
-    for number in range(1, wanted + 1):
+    found = [Window(TONIGHT, night, split.test_days)]
+    for number in range(TEST, wanted + 1):
         cutoff = night - split.test_days - (number - 1) * split.validation_days
-        days = split.test_days if number == 1 else split.validation_days
+        days = split.test_days if number == TEST else split.validation_days
         if cutoff - split.validation_days + 1 < first_day:
             break
         found.append(Window(number, cutoff, days))
