@@ -1,6 +1,7 @@
 """Every pipeline file becomes one DAG, `nightly_<pipeline>`. Order, schedule and sizes only."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 from nightfold import pipeline as pipelines
 from nightfold import settings
@@ -114,7 +115,8 @@ def nightly(pipeline: Pipeline) -> DAG:
                 store=pipeline.publish.connection,
             )
     tasks["ingest"] >> tasks["clean"] >> [tasks["profile"], tasks["features"]]
-    tasks["features"] >> tasks["train"] >> [tasks["evaluate"], tasks["score"]] >> tasks["publish"] >> tasks["promote"]
+    for before, after in pairwise(["features", "train", "evaluate", "score", "publish", "promote"]):
+        tasks[before] >> tasks[after]
     return dag
 
 

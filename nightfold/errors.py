@@ -52,6 +52,10 @@ class OlderNight(PromotionRefused):
     """A newer night was promoted before: the pointer never moves back by itself."""
 
 
+class NightRefused(Permanent):
+    """The gate does not let tonight's model through, and there is none to hold on to: nothing is published, live stays."""
+
+
 class PromotionHeld(NightfoldError):
     """Somebody rolled back: promotions wait until they are released."""
 

@@ -112,8 +112,10 @@ def datasets(lake: Lake) -> list[str]:
 
 
 def _wanted(store: Store, pipeline: Pipeline) -> set[str]:
-    """Nights whose versions the store keeps: what is live, and what it can be rolled back to."""
-    return {version.manifest.night for version in store.versions(pipeline.pipeline)}
+    """Nights whose versions the store keeps: what is live, and what it can be rolled back to; and those whose models made them."""
+    kept = [version.manifest for version in store.versions(pipeline.pipeline)]
+    recipes = [manifest.facts.get("recipe", {}) for manifest in kept]
+    return {manifest.night for manifest in kept} | {recipe["night"] for recipe in recipes if "night" in recipe}
 
 
 def _before(ds: str, days: int) -> str:

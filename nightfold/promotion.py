@@ -1,7 +1,9 @@
 """Promote the version of a night: what the Airflow task and `spark_jobs/promote.py` both do."""
 
+from nightfold import tracking
+from nightfold.champion import record
 from nightfold.lake import Lake
-from nightfold.store import Store
+from nightfold.store import Store, VersionManifest
 
 ABANDONED = 6 * 3600.0  # seconds after which an attempt that was never sealed is dead: longer than any publish may take
 
@@ -13,10 +15,24 @@ def promote(store: Store, pipeline: str, night: str, *, token: int, keep: int) -
 
     :param token: the fencing token of the run's turn: refused once a later run has promoted
 
+    The lake keeps a record of it, and MLflow's alias `champion` follows.
+
     Raises NotCommitted when publish has not, and what `Store.promote` raises.
     """
     store.collect(pipeline, older_than=ABANDONED)
-    staged = Lake(pipeline).get("version", night).facts
-    if store.promote(pipeline, staged["version"], token, keep):
+    lake = Lake(pipeline)
+    staged = lake.get("version", night).facts
+    new = store.promote(pipeline, staged["version"], token, keep)
+    promoted = store.find(pipeline, staged["version"])
+    if promoted is not None:
+        record(lake, promoted.manifest)
+        _crown(promoted.manifest)
+    if new:
         return f"version {staged['version']} of night {night} is live: {staged['keys']:,} lists"
     return f"version {staged['version']} of night {night} was live already: nothing changed"
+
+
+def _crown(promoted: VersionManifest) -> None:
+    recipe = promoted.facts.get("recipe", {})
+    if recipe.get("run") or recipe.get("kind") == "baseline":
+        tracking.crown(promoted.pipeline, recipe.get("run"), version=promoted.version, night=promoted.night)

@@ -66,14 +66,14 @@ FLOW = (
     Stage(
         "evaluate",
         reads=("features", "model"),
-        config=(*_CANDIDATES, "recommend.mix", "training", "split"),
+        config=(*_CANDIDATES, "recommend.mix", "training", "split", "gate"),
         writes="evaluation",
-        doc="The recipe fitted as of `ds` less the test window, judged on the days after, beside baselines.",
+        doc="The recipe fitted as of `ds` less the test window, judged on the days after, beside champion and baselines: the gate.",
     ),
     Stage(
         "score",
         reads=("features", "model"),
-        config=("recommend",),
+        config=("recommend", "gate"),
         writes="scores",
         short=MORE,
         doc="The list of every user, and the fallback.",

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 RETRIES = "3"  # of one request, about 15 s in all: MLflow's own 7 would keep a task silent for minutes
+CHAMPION = "champion"
+MODEL = "model"  # folder of a run's artifacts: where the model is, and all that reproduces it
 PAGE = 1000  # runs that are asked for at once
 
 
@@ -20,9 +22,10 @@ class TrackingFailed(NightfoldError):
     """MLflow did not take the run; a retry may help."""
 
 
-def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], metric: str, model: str) -> str:
+def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], metric: str, model: str, inputs: str) -> str:
     """Log one training; returns the run's id.
 
+    Its artifacts hold all that reproduces the model: the pipeline file, and the fingerprints of code and inputs.
     The experiment is the pipeline's; `train_*` stands beside `validation_*`, with the fold as the step.
 
     Raises BadPipeline when MLFLOW_TRACKING_URI is not set, TrackingFailed when the server refuses.
@@ -60,8 +63,35 @@ def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], 
             tags=[RunTag(key, value) for key, value in tags.items()],
         )
         client.log_dict(run.info.run_id, {"grid": grid}, "grid.json")
+        client.log_dict(
+            run.info.run_id, {"model": model, "inputs": inputs, "code": tags["code"], "night": night}, f"{MODEL}/model.json"
+        )
+        client.log_dict(run.info.run_id, pipeline.model_dump(mode="json"), f"{MODEL}/pipeline.json")
         client.set_terminated(run.info.run_id)
     return run.info.run_id
+
+
+def crown(pipeline: str, run: str | None, *, version: str, night: str) -> None:
+    """Let the alias `champion` of the registered model, which is named as the pipeline is, point to the model of a run.
+
+    :param run: whose model makes the lists that are served; None: a baseline does, and the alias goes
+
+    Raises as log_training.
+    """
+    with _mlflow() as client:
+        if not client.search_registered_models(f"name = '{pipeline}'"):
+            client.create_registered_model(pipeline, description=f"What makes the lists of {pipeline}: alias {CHAMPION} is served.")
+        if run is None:
+            if CHAMPION in client.get_registered_model(pipeline).aliases:
+                client.delete_registered_model_alias(pipeline, CHAMPION)
+            return
+        known = client.search_model_versions(f"name = '{pipeline}' and run_id = '{run}'")
+        if known:
+            number = known[0].version
+        else:
+            source = f"{client.get_run(run).info.artifact_uri}/{MODEL}"
+            number = client.create_model_version(pipeline, source, run_id=run, tags={"night": night, "version": version}).version
+        client.set_registered_model_alias(pipeline, CHAMPION, number)
 
 
 def old_runs(pipeline: str, *, before: str, kept: Collection[str]) -> dict[str, str]:

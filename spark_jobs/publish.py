@@ -8,6 +8,7 @@ Raises  IncompleteVersion when the store does not hold what it was given: nothin
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from nightfold import changes, schemas, settings
 from nightfold.errors import IncompleteVersion
@@ -74,7 +75,7 @@ def inspect(store_uri: str, *, pipeline: str, version: str, attempt: str) -> Cal
 
 def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, store: Store, uri: str) -> VersionManifest:
     """Stage and seal the night's version, or find it sealed before, and whole."""
-    name, size = job.pipeline.pipeline, job.pipeline.publish.batch
+    name, size, recipe = job.pipeline.pipeline, job.pipeline.publish.batch, scores.facts["recipe"]
     keys, total = in_batches(lists, digests, batch=size)
     content = checksum([total, record_digest("", fallback)])
     version = f"{job.ds.replace('-', '')}-{digest(scores.fingerprint, content)[:12]}"
@@ -102,14 +103,31 @@ def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, st
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
         keys=keys,
         checksum=content,
-        model=job.lake.get("model", job.ds).fingerprint,
-        facts={"scores": scores.fingerprint, "top_n": job.pipeline.recommend.top_n, "dimensions": dimensions(job)},
-        metrics=job.lake.get("evaluation", job.ds).facts["metrics"],
+        model=recipe["model"] if recipe["kind"] == "model" else f"baseline {recipe['name']}",
+        facts={
+            "scores": scores.fingerprint,
+            "top_n": job.pipeline.recommend.top_n,
+            "dimensions": dimensions(job),
+            **about(job, scores),
+        },
+        metrics=job.lake.get("evaluation", job.ds).facts["served"],
     )
     if found is None:
         return store.seal(manifest, keep=job.pipeline.publish.keep)
     before = {"remarks": [*found.manifest.remarks, WRITTEN_ANEW], "published_at": found.manifest.published_at}
     return store.seal(manifest.model_copy(update=before), keep=job.pipeline.publish.keep, broken=found.manifest.attempt)
+
+
+def about(job: Job, scores: Manifest) -> dict[str, Any]:
+    """What later nights are compared with: who made the lists and why, where they are, and the data of the night."""
+    verdict, data = job.lake.get("evaluation", job.ds).facts["verdict"], job.lake.get("features", job.ds).facts
+    return {
+        "recipe": scores.facts["recipe"],
+        "verdict": {"outcome": verdict["outcome"], "reason": verdict["reason"]},
+        "lists": f"{scores.data}/lists",
+        "data": {name: data[name] for name in ("users", "active_users")},
+        **{name: scores.facts[name] for name in ("churn", "unchanged_nights", "same_list") if name in scores.facts},
+    }
 
 
 def dimensions(job: Job) -> dict[str, str]:

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ def run(module: Any, pipeline: Pipeline, ds: str) -> str:
     """Run a stage as its process would, without one; returns its summary line."""
     fingerprint: Fingerprint | None = getattr(module, "planned", None)
     main: Main = module.main
-    return execute(job(module.__name__.rsplit(".", 1)[-1], pipeline, ds), main, fingerprint=fingerprint)
+    after: Callable[[Job], None] | None = getattr(module, "enforce", None)
+    return execute(job(module.__name__.rsplit(".", 1)[-1], pipeline, ds), main, fingerprint=fingerprint, after=after)
 
 
 class Valkey:

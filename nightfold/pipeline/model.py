@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nightfold.pipeline.base import Part
 from nightfold.pipeline.families import Families, GradientBoosting, Linear
+from nightfold.pipeline.gate import Gate
 from nightfold.pipeline.recommend import Recommend
 from nightfold.pipeline.sources import Column, ConnectionId, Name, Source, TableSource
 
@@ -136,6 +137,7 @@ class Pipeline(Part):
     recommend: Recommend
     split: Split = Split()
     training: Training = Training()
+    gate: Gate = Gate()
     publish: Publish = Publish()
     retention: Retention = Retention()
     schedule: Schedule
@@ -155,6 +157,12 @@ class Pipeline(Part):
         days, needed = self.retention.clean_days, self.split.test_days + (self.split.folds + 2) * self.split.validation_days
         if days is not None and days < needed:
             raise ValueError(f"retention.clean_days: {days} are too few: the split needs {needed} days of history")
+        return self
+
+    @model_validator(mode="after")
+    def _the_gate_names_baselines(self) -> "Pipeline":
+        if unknown := [name for name in self.gate.beat or {} if name not in self.recommend.baselines]:
+            raise ValueError(f"gate.beat: {unknown[0]!r} is no baseline; there are: {', '.join(self.recommend.baselines)}")
         return self
 
     @model_validator(mode="after")

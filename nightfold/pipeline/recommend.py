@@ -103,3 +103,8 @@ class Recommend(Part):
         if self.mix.per_category is not None and (self.items is None or self.items.category is None):
             raise ValueError("mix.per_category needs items.category: name the column of the category")
         return self
+
+    @property
+    def baselines(self) -> list[str]:
+        """Rules to beat, the strongest of most shops first: what he bought most often; what most take now; ALS alone."""
+        return ["popularity", "als"] if self.filters.exclude_seen else ["personal frequency", "popularity", "als"]

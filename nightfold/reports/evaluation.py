@@ -11,7 +11,9 @@ Keys of the figures; what is missing is not shown:
     test         NDCG of the chosen point on the test window
     candidates, importance, calibration: see reports/learning.py
     by_activity  [{"segment", "users", system → NDCG}]
-    history      [{"night", "ndcg", "ndcg_frequency"}], earlier nights
+    gate, champion  see reports/gate.py
+    history      [{"night", "ndcg", "ndcg_..." of each baseline, "truth": {"ndcg"} or None}], earlier nights; "truth": what the lists that
+                 were published reached on the days after
     examples     [{"user", "history": [{"id", "title", "times", "last"}], "list": [{"id", "title", "why", "hit"}]}]
 """
 
@@ -19,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nightfold.reports import plots
+from nightfold.reports.gate import gate
 from nightfold.reports.learning import calibration, candidates, importance
 from nightfold.reports.page import Html, figure, page, section, table, tag
 from nightfold.reports.words import NONE, number, percent
@@ -62,6 +65,7 @@ def verdict(figures: Mapping[str, Any]) -> str:
 def _verdict(figures: Mapping[str, Any]) -> Iterator[Html]:
     if words := verdict(figures):
         yield tag("p", words, cls="verdict")
+    yield from gate(figures)
 
 
 def _systems(figures: Mapping[str, Any]) -> Iterator[Html]:
@@ -147,13 +151,18 @@ def _history(figures: Mapping[str, Any]) -> Iterator[Html]:
     ours = figures.get("systems", {}).get(OURS, {}).get("ndcg")
     if not nights:
         return
+    baseline = next(iter(figures.get("differences", {})), "personal frequency")
+    key = f"ndcg_{baseline}".replace(" ", "_")
     if ours and "night" in figures and all(entry["night"] != figures["night"] for entry in nights):
-        frequency = figures["systems"].get("personal frequency", {}).get("ndcg", {}).get("mean")
-        nights = [*nights, {"night": figures["night"], "ndcg": ours["mean"], "ndcg_frequency": frequency}]
-    series = {OURS: [e.get("ndcg") for e in nights], "personal frequency": [e.get("ndcg_frequency") for e in nights]}
+        beside = figures["systems"].get(baseline, {}).get("ndcg", {}).get("mean")
+        nights = [*nights, {"night": figures["night"], "ndcg": ours["mean"], key: beside}]
+    series = {OURS: [e.get("ndcg") for e in nights], baseline: [e.get(key) for e in nights]}
+    came_true = [(e.get("truth") or {}).get("ndcg") for e in nights]
+    if any(value is not None for value in came_true):
+        series["what came true"] = came_true
     yield figure(
         plots.lines([e["night"] for e in nights], series, label=_metric(figures)),
-        "Night by night, each judged on its own test window.",
+        "Night by night, each judged on its own test window; what came true: the published lists, on the days after their night.",
     )
 
 

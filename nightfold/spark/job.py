@@ -102,13 +102,21 @@ Main = Callable[[SparkSession, Job], Outcome]
 Fingerprint = Callable[[Job], str]
 
 
-def run(name: str, main: Main, *, fingerprint: Fingerprint | None = None, argv: Sequence[str] | None = None) -> None:
+def run(
+    name: str,
+    main: Main,
+    *,
+    fingerprint: Fingerprint | None = None,
+    after: Callable[[Job], None] | None = None,
+    argv: Sequence[str] | None = None,
+) -> None:
     """Run a Spark stage as a process: exit 0 when committed, 65 when a retry would not help, 1 otherwise, 2 for wrong use.
 
     :param fingerprint: of the stage's inputs, where they are not just what the stages before committed
+    :param after: called once it is committed, or reused; may raise
     """
     started = time.monotonic()
-    _process(name, lambda job: execute(job, main, fingerprint=fingerprint, started=started), argv)
+    _process(name, lambda job: execute(job, main, fingerprint=fingerprint, after=after, started=started), argv)
 
 
 def run_plain(name: str, main: Callable[[Job], str], *, argv: Sequence[str] | None = None) -> None:
@@ -174,8 +182,22 @@ def _end_with_parent() -> None:
     threading.Thread(target=watch, daemon=True, name="parent").start()
 
 
-def execute(job: Job, main: Main, *, fingerprint: Fingerprint | None = None, started: float | None = None) -> str:
+def execute(
+    job: Job,
+    main: Main,
+    *,
+    fingerprint: Fingerprint | None = None,
+    after: Callable[[Job], None] | None = None,
+    started: float | None = None,
+) -> str:
     """Run a stage in this process, or reuse what is committed for the same inputs; returns its summary line."""
+    line = _committed(job, main, fingerprint, started)
+    if after is not None:
+        after(job)
+    return line
+
+
+def _committed(job: Job, main: Main, fingerprint: Fingerprint | None, started: float | None) -> str:
     started = time.monotonic() if started is None else started
     inputs = fingerprint(job) if fingerprint else inputs_fingerprint(job.stage, pipeline=job.pipeline, ds=job.ds, lake=job.lake)
     before = job.lake.find(job.stage.dataset, job.ds)

@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 REPLICATES = 1000
-LOW, HIGH = 2.5, 97.5  # percentiles: a 95% interval
+CERTAINTY = 0.95
 
 SEGMENTS = ((0, 0, "new"), (1, 9, "1–9 days"), (10, 29, "10–29 days"), (30, 99, "30–99 days"), (100, None, "100 days or more"))
 """Users by the number of days on which they took something before the cutoff."""
@@ -22,8 +22,8 @@ SEGMENTS = ((0, 0, "new"), (1, 9, "1–9 days"), (10, 29, "10–29 days"), (30, 
 Interval = dict[str, float]
 
 
-def intervals(per_user: DataFrame, columns: list[str], *, seed: int) -> dict[str, Interval]:
-    """column → mean, low, high over the users.
+def intervals(per_user: DataFrame, columns: list[str], *, seed: int, certainty: float = CERTAINTY) -> dict[str, Interval]:
+    """column → mean, and the low and high end of its interval, over the users.
 
     :param per_user: `user` int and the columns, double; a difference of two systems is a column like any other
     """
@@ -41,7 +41,7 @@ def intervals(per_user: DataFrame, columns: list[str], *, seed: int) -> dict[str
     for part in parts:
         total[part["row"]] += np.array(part["sums"])
     means = total[:-1] / np.maximum(total[-1], 1e-12)
-    return {column: _interval(means[i]) for i, column in enumerate(columns)}
+    return {column: _interval(means[i], certainty) for i, column in enumerate(columns)}
 
 
 def _weights(user: int, seed: int) -> np.ndarray:
@@ -49,8 +49,8 @@ def _weights(user: int, seed: int) -> np.ndarray:
     return np.concatenate([[1.0], drawn])
 
 
-def _interval(means: np.ndarray) -> Interval:
-    low, high = np.percentile(means[1:], [LOW, HIGH])
+def _interval(means: np.ndarray, certainty: float) -> Interval:
+    low, high = np.quantile(means[1:], [(1 - certainty) / 2, (1 + certainty) / 2])
     return {"mean": round(float(means[0]), 6), "low": round(float(low), 6), "high": round(float(high), 6)}
 
 

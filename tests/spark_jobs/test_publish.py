@@ -21,6 +21,15 @@ LISTS = [
     ("008", [("bread", 0.1234567, "süß")]),
     ("009", []),
 ]
+RECIPE = {
+    "kind": "model",
+    "night": "2026-01-01",
+    "data": "shop/model/attempts/1",
+    "model": "model 1",
+    "params": {},
+    "features": "f",
+}
+VERDICT = {"outcome": "held", "reason": "first things first", "serve": RECIPE, "checks": []}
 POPULAR = [("", [("milk", 1.0, "popular now")])]
 
 
@@ -42,9 +51,9 @@ def scored(utc, home):
             frame = utc.createDataFrame(values, tables.struct(schemas.SCORES)).repartition(partitions)
             tables.write(frame, schemas.SCORES, f"{made.uri}/{part}")
         made.lake.commit(
-            made.manifest("scores", ds, fingerprint=fingerprint, data=made.place),
-            made.manifest("model", ds, fingerprint="model 1"),
-            made.manifest("evaluation", ds, fingerprint="evaluation 1", facts={"metrics": {"ndcg": 0.5}}),
+            made.manifest("scores", ds, fingerprint=fingerprint, data=made.place, facts={"recipe": RECIPE, "churn": 0.25}),
+            made.manifest("features", ds, fingerprint="features 1", facts={"users": 3, "active_users": 2}),
+            made.manifest("evaluation", ds, fingerprint="evaluation 1", facts={"served": {"ndcg": 0.5}, "verdict": VERDICT}),
         )
 
     return commit

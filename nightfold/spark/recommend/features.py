@@ -24,6 +24,8 @@ from nightfold.spark.together import each
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+ACTIVE_DAYS = 7
+
 
 def layer(spark: SparkSession, job: Job, source: str) -> DataFrame:
     """One source's clean rows: every night up to `ds`, or tonight's snapshot."""
@@ -58,6 +60,18 @@ def pasts(spark: SparkSession, job: Job) -> tuple[int, int]:
     return edges["first"], edges["last"]
 
 
+def lately(interactions: DataFrame, last: int) -> dict[str, int | float]:
+    """What the gate looks at: users of the last ACTIVE_DAYS days; rows of the last day, and the share of them that the day before had, too.
+
+    :param last: the last day on which somebody took something
+    """
+    day = F.col("day")
+    days = interactions.where(day > last - 2).groupBy("user", "item").agg(F.max("day").alias("last"), F.count("*").alias("days"))
+    row = days.where(F.col("last") == last).agg(F.count("*").alias("rows"), F.count_if(F.col("days") == 2).alias("again")).first()
+    active = interactions.where(day > last - ACTIVE_DAYS).agg(F.count_distinct("user")).first()[0]
+    return {"active_users": active, "last_day_rows": row["rows"], "repeated": round(row["again"] / row["rows"], 6)}
+
+
 def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> None:
     """Write what each window knows of the items, as knowledge.Places reads it."""
     task = job.pipeline.recommend
@@ -83,6 +97,7 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     size = {name: _rows(job, name) for name in ("users", "items")}
     size["available"] = _written(spark, job, "items", schemas.ITEMS).where("available").count()
     rows = _rows(job, "interactions")
+    recent = lately(_written(spark, job, "interactions", schemas.INTERACTIONS), last)
     days = {
         edge: str(date.fromordinal(windows.EPOCH.toordinal() + day)) for edge, day in (("first_day", first), ("last_day", last))
     }
@@ -90,7 +105,7 @@ def main(spark: SparkSession, job: Job) -> Outcome:
         summary=f"{size['users']:,} users, {size['items']:,} items ({size['available']:,} may be listed), {rows:,} interactions "
         f"from {days['first_day']} to {days['last_day']}; {len(planned)} windows",
         rows=rows,
-        facts={**size, **days, "windows": [asdict(window) for window in planned]},
+        facts={**size, **days, **recent, "windows": [asdict(window) for window in planned]},
     )
 
 

@@ -24,7 +24,7 @@ BASELINES = {
     "popularity": "-popularity_place",
     "als": "als",
 }
-"""Rules to beat, as scores of a candidate: what he bought most often, ties by popularity; what most take now; ALS alone."""
+"""Rules to beat (see pipeline.recommend.Recommend.baselines), as scores of a candidate; ties of what he bought go by popularity."""
 
 
 class Ranker(ListParams, Estimator, DefaultParamsReadable, DefaultParamsWritable):

@@ -1,18 +1,22 @@
-"""score: model -> the list of every user, after the pipeline's filters and rules, and the fallback list.
+"""score: model, or what the gate serves instead -> the list of every user, after the pipeline's filters and rules, and the fallback list.
 
-Reads   features, model
+Reads   features, model, evaluation (the gate's verdict)
 Writes  scores/lists          key, items (id, score, why), best first
         scores/fallback       one row, for whom the version does not know
+Raises  NightRefused          when the gate refuses the night, or what it made
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from nightfold import schemas
+from nightfold.champion import champion, tonight
 from nightfold.spark import tables
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.recommend import examples, item_statistics
+from nightfold.spark.recommend import examples, item_statistics, list_checks
 from nightfold.spark.recommend.candidates import POPULAR, TOGETHER
 from nightfold.spark.recommend.parts import part
+from nightfold.spark.recommend.ranker import baseline
 from nightfold.spark.recommend.windows import TONIGHT
 
 from pyspark.ml import PipelineModel
@@ -83,9 +87,22 @@ def _in_order(ranked: Column) -> Column:
     return F.transform(F.array_sort(F.collect_list(ranked)), entry)
 
 
+def model_of(job: Job, recipe: dict[str, Any]) -> PipelineModel:
+    """The model that makes tonight's lists, as the gate has decided; a baseline keeps the rules of tonight's model."""
+    data = recipe["data"] if recipe["kind"] == "model" else job.lake.get("model", job.ds).data
+    model = CrossValidatorModel.load(job.lake.spark_path(f"{data}/model")).bestModel
+    return model if recipe["kind"] == "model" else baseline(recipe["name"], model.stages[-1])
+
+
+def _by(recipe: dict[str, Any], ds: str) -> str:
+    if recipe["kind"] == "baseline":
+        return f", by the baseline {recipe['name']}"
+    return "" if recipe["night"] == ds else f", by the champion of night {recipe['night']}"
+
+
 def main(spark: SparkSession, job: Job) -> Outcome:
-    trained, n = job.lake.get("model", job.ds), job.pipeline.recommend.top_n
-    model = CrossValidatorModel.load(job.lake.spark_path(f"{trained.data}/model")).bestModel
+    recipe, n = tonight(job.lake, job.ds), job.pipeline.recommend.top_n
+    model = model_of(job, recipe)
     users, items = part(spark, job, "users", schemas.USERS), part(spark, job, "items", schemas.ITEMS)
     made = lists(model, examples.tonight(spark, job), users, items, n=n)
     tables.write(made, schemas.SCORES, f"{job.uri}/lists")
@@ -95,9 +112,11 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     written = tables.read(spark, schemas.SCORES, [f"{job.uri}/lists"], what="scores/lists")
     size = F.size("items")
     counted = written.agg(F.count("*").alias("lists"), F.min(size).alias("shortest"), F.max(size).alias("longest")).first()
+    checked = list_checks.check(spark, job, written, recipe, champion(job.lake, job.store, job.ds))
     distinct = written.select(F.explode("items.id")).distinct().count()
     return Outcome(
-        summary=f"{counted['lists']:,} lists of {counted['shortest']} to {counted['longest']} items, {distinct:,} different items",
+        summary=f"{counted['lists']:,} lists of {counted['shortest']} to {counted['longest']} items, {distinct:,} different items"
+        + _by(recipe, job.ds),
         rows=counted["lists"],
-        facts={"items": distinct},
+        facts={"items": distinct, "recipe": recipe, **checked},
     )

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from nightfold import stages, tracking
+from nightfold.fingerprint import digest
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.recommend import examples
 from nightfold.spark.recommend.grid_so_far import GridSoFar
@@ -78,11 +79,22 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     tried = grid(job.pipeline.training.families.points, metrics, best, train)
     metric = f"{job.pipeline.training.metric}@{job.pipeline.training.k}"
     tracked = tracking.log_training(
-        job.pipeline, job.ds, grid=tried, metric=metric, model=job.lake.spark_path(f"{job.place}/model")
+        job.pipeline,
+        job.ds,
+        grid=tried,
+        metric=metric,
+        model=job.lake.spark_path(f"{job.place}/model"),
+        inputs=job.lake.get("features", job.ds).fingerprint,
     )
     params = tried[best]["params"]
     words = ", ".join(f"{name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in params.items())
     return Outcome(
         summary=f"best of {len(tried)}: {words}; {metric} {tried[best]['mean']:.4f} on {folds} validation windows",
-        facts={"best": params, "grid": tried, "metric": metric, "mlflow_run": tracked},
+        facts={
+            "best": params,
+            "features": digest(*examples.names(job.pipeline)),
+            "grid": tried,
+            "metric": metric,
+            "mlflow_run": tracked,
+        },
     )

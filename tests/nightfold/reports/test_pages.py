@@ -47,7 +47,7 @@ FIGURES = {
         {"candidates": 50, "predicted": 0.5, "observed": 0.051},
     ],
     "by_activity": [{"segment": "1–9 baskets", "users": 101, "recipe": 0.2, "popularity": 0.1}],
-    "history": [{"night": "2017-12-02", "ndcg": 0.404, "ndcg_frequency": 0.397}],
+    "history": [{"night": "2017-12-02", "ndcg": 0.404, "ndcg_personal_frequency": 0.397, "truth": {"ndcg": 0.39}}],
     "examples": [
         {
             "user": EVIL,

@@ -3,11 +3,13 @@
 from datetime import date, timedelta
 
 import spark_jobs.clean as clean
+import spark_jobs.evaluate as evaluate
 import spark_jobs.ingest as ingest
+import spark_jobs.score as score
 from nightfold import tracking
 from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake
-from nightfold.spark.recommend import evaluate, features, score, train
+from nightfold.spark.recommend import features, train
 
 import numpy as np
 import pytest
@@ -42,7 +44,7 @@ def sales(first: str, last: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def shop(spark, tmp_path_factory):
+def shop(spark, tmp_path_factory, valkey_server):
     """The night through all stages; a night after it was taken in and cleaned first."""
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("shop")
@@ -50,6 +52,8 @@ def shop(spark, tmp_path_factory):
         for name in ("LAKE", "LANDING"):
             (home / name.lower()).mkdir()
             patch.setenv(f"NIGHTFOLD_{name}", f"file://{home / name.lower()}")
+        valkey_server.client.flushall()
+        patch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
         logged = []
         patch.setattr(tracking, "log_training", lambda *given, **named: logged.append(named) or "run-1")
         pipeline = tiny_shop(SHOP)

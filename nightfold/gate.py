@@ -1,0 +1,168 @@
+"""The gate: tonight's challenger beside the champion and every baseline, and whether the data are to be trusted.
+
+Pure: figures in, a verdict out. A comparison passes when the whole paired interval is above its margin, fails when it is whole below,
+and is open otherwise. What is open stops a challenger only where the champion is proven: a small shop's nights go on.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from nightfold.champion import CHALLENGER, REFUSED, Champion
+from nightfold.pipeline.gate import Gate
+
+PROMOTED, HELD = "promoted", "held"
+PASSED, FAILED, OPEN = "passed", "failed", "open"
+
+FEW = 100
+"""Of fewer users, or rows of a day, one cannot tell what is odd."""
+
+Interval = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that the gate looks at."""
+
+    name: str
+    outcome: str
+    words: str
+    """What was found, and what is asked for."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of the night."""
+
+    outcome: str
+    serve: dict[str, Any]
+    """Whose lists: {"kind": "challenger"}, a champion's `recipe`, {"kind": "baseline", "name"}, or {} when refused."""
+    reason: str
+    """In one line."""
+    checks: list[Check] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return asdict(self)
+
+
+def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion: Champion | None) -> Verdict:
+    """The verdict on a night.
+
+    :param figures: `metric` (its name), `users` (how many were judged), `systems` (name → metric → mean), `differences` (baseline,
+        or "champion" → interval of challenger less that system, on the same users), `champion_differences` (baseline → interval of
+        champion less baseline), `champion_kept` (whether its model is there), `ceiling` (the metric of a perfect ordering), `data`
+        (users, active_users, last_day, last_day_rows, repeated), `features` (digest of their names)
+    """
+    sane = [*_leaks(figures, gate, champion), *_data(figures, gate, champion)]
+    margins = gate.beat if gate.beat is not None else dict.fromkeys(baselines, 0.0)
+    beaten = [_compared(name, figures["differences"][name], margin) for name, margin in margins.items()]
+    against = (
+        [_compared("champion", figures["differences"]["champion"], gate.champion)] if "champion" in figures["differences"] else []
+    )
+    checks = [*sane, *beaten, *against]
+    wrong = [check for check in sane if check.outcome == FAILED]
+    if wrong:
+        return Verdict(REFUSED, {}, "; ".join(check.words for check in wrong), checks)
+    short = [
+        check for check in beaten if check.outcome == FAILED or (check.outcome == OPEN and _is_proven(check.name, figures, margins))
+    ]
+    short += [check for check in against if check.outcome != PASSED]
+    why = "; ".join(check.words for check in short or beaten if check.outcome != PASSED)
+    if not short:
+        return Verdict(PROMOTED, CHALLENGER, f"{_promoted(champion)}{f'; {why}' if why else ''}", checks)
+    if champion is None:
+        best = max(baselines, key=lambda name: (figures["systems"][name][figures["metric"]]["mean"], -baselines.index(name)))
+        return Verdict(
+            HELD, {"kind": "baseline", "name": best}, f"first night: the best baseline, {best}, is published: {why}", checks
+        )
+    if trouble := _champion_is_no_help(figures, margins, champion):
+        return Verdict(REFUSED, {}, f"{why}; {trouble}", checks)
+    return Verdict(
+        HELD, dict(champion.recipe or {}), f"the champion of night {champion.night} scores tonight's data: {why}", checks
+    )
+
+
+def _is_proven(baseline: str, figures: Mapping[str, Any], margins: Mapping[str, float]) -> bool:
+    """Whether the champion beats it: then who comes after must, too."""
+    found = figures["champion_differences"].get(baseline)
+    return found is not None and _outcome(found, margins[baseline]) == PASSED
+
+
+def _promoted(champion: Champion | None) -> str:
+    return (
+        "first night: there is no champion to beat"
+        if champion is None
+        else f"as good as the champion of night {champion.night}, or better"
+    )
+
+
+def _champion_is_no_help(figures: Mapping[str, Any], margins: Mapping[str, float], champion: Champion) -> str:
+    """Why the champion cannot score tonight; empty when it can."""
+    recipe = champion.recipe
+    if recipe is None:
+        return f"the champion of night {champion.night} was published by an older release, and cannot score tonight's data"
+    if recipe["kind"] == "model" and recipe["features"] != figures["features"]:
+        return f"the champion of night {champion.night} was trained on other features: it cannot score tonight's data"
+    if recipe["kind"] == "model" and not figures["champion_kept"]:
+        return f"the champion's model, of night {recipe['night']}, is no longer in the lake: it cannot score tonight's data"
+    for name, margin in margins.items():
+        found = figures["champion_differences"].get(name)
+        if found is not None and _outcome(found, margin) == FAILED:
+            return f"the champion's recipe does not beat {name} either ({_range(found)})"
+    return ""
+
+
+def _compared(name: str, found: Interval, margin: float) -> Check:
+    outcome = _outcome(found, margin)
+    what = {PASSED: "is beaten", FAILED: "is not beaten", OPEN: "is not proven to be beaten"}[outcome]
+    return Check(name, outcome, f"{name} {what} ({_range(found)}; asked for: more than {margin:+.4f})")
+
+
+def _outcome(found: Interval, margin: float) -> str:
+    """Of one recipe with itself the interval is a point, which passes at its margin."""
+    if found["low"] > margin or (found["low"] == found["high"] >= margin):
+        return PASSED
+    return FAILED if found["high"] < margin else OPEN
+
+
+def _range(found: Interval) -> str:
+    return f"{found['mean']:+.4f}, {found['low']:+.4f} to {found['high']:+.4f}"
+
+
+def _leaks(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) -> Iterator[Check]:
+    if figures["users"] < FEW:
+        return
+    metric = figures["metric"]
+    ours = figures["systems"]["recipe"][metric]["mean"]
+    if (ceiling := figures.get("ceiling")) is not None:
+        share = ours / ceiling if ceiling else 0.0
+        ok = share <= gate.too_good
+        words = f"{share:.0%} of what a perfect ordering reaches ({ours:.4f} of {ceiling:.4f})"
+        words = words if ok else f"too good to be true: {words}: does a feature see the future?"
+        yield Check("too good", PASSED if ok else FAILED, words)
+    before = champion.metrics.get(metric) if champion is not None else None
+    if champion is not None and before:
+        rise = ours / before - 1
+        ok = rise <= gate.jump
+        words = f"{metric} {ours:.4f}, {rise:+.0%} against {before:.4f} on the champion's night {champion.night}"
+        yield Check(
+            "jump", PASSED if ok else FAILED, words if ok else f"too good to be true: {words}: does a feature see the future?"
+        )
+
+
+def _data(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) -> Iterator[Check]:
+    data = figures["data"]
+    if data["last_day_rows"] >= FEW:
+        ok = data["repeated"] < gate.same_day
+        words = f"{data['repeated']:.0%} of the last day, {data['last_day']}, had been taken by the same users on the day before"
+        yield Check("same day", PASSED if ok else FAILED, words if ok else f"yesterday's data again? {words}")
+    if champion is None:
+        return
+    for kind, name in (("users", "users"), ("active_users", "active users")):
+        before = champion.facts.get("data", {}).get(kind)
+        if before and before >= FEW:
+            share = data[kind] / before
+            ok = share >= gate.users
+            words = f"{data[kind]:,} {name}, {before:,} on the champion's night {champion.night}"
+            yield Check(name, PASSED if ok else FAILED, words if ok else f"users have vanished: {words}: is a delivery cut short?")

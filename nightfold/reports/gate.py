@@ -1,0 +1,46 @@
+"""The gate on the evaluation page: what becomes of the night, and what was looked at.
+
+Keys of the figures; what is missing is not shown:
+
+    gate      {"outcome", "reason", "checks": [{"name", "outcome", "words"}]}, see nightfold/gate.py
+    champion  {"version", "night", "recipe", "system"}, or None on the first night
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nightfold.reports.page import Html, table, tag
+
+LOOKS = {"promoted": "good", "held": "warn", "refused": "bad", "passed": "good", "open": "warn", "failed": "bad"}
+MEANS = {
+    "promoted": "tonight's model makes the lists",
+    "held": "another makes tonight's lists",
+    "refused": "nothing is published, readers keep the lists that are live",
+}
+
+
+def gate(figures: Mapping[str, Any]) -> Iterator[Html]:
+    """The verdict in one line, and every check."""
+    found = figures.get("gate")
+    if not found:
+        return
+    outcome = found["outcome"]
+    yield tag("p", _mark(outcome), f" {MEANS[outcome]}: {found['reason']}.", cls="verdict")
+    if champion := figures.get("champion"):
+        yield tag(
+            "p", f"Champion: version {champion['version']} of night {champion['night']}, {_recipe(champion['recipe'])}.", cls="soft"
+        )
+    rows = [[check["name"], _mark(check["outcome"]), check["words"]] for check in found["checks"]]
+    yield tag("div", table(("looked at", "outcome", "found"), rows), cls="card")
+
+
+def _mark(outcome: str) -> Html:
+    return tag("span", outcome, cls=f"tag {LOOKS[outcome]}")
+
+
+def _recipe(recipe: Mapping[str, Any] | None) -> str:
+    if recipe is None:
+        return "of an older release"
+    if recipe["kind"] == "baseline":
+        return f"the baseline {recipe['name']}"
+    return f"trained on night {recipe['night']}: " + ", ".join(f"{name} {value}" for name, value in recipe["params"].items())
