@@ -1,7 +1,8 @@
 """The gate: tonight's challenger beside the champion and every baseline, and whether the data are to be trusted.
 
 Pure: figures in, a verdict out. A comparison passes when the whole paired interval is above its margin, fails when it is whole below,
-and is open otherwise. What is open stops a challenger only where the champion is proven: a small shop's nights go on.
+and is open otherwise. What is open stops a challenger only where the champion is proven, or where the mean is below the margin of the
+champion: a small shop's nights go on.
 """
 
 from collections.abc import Iterator, Mapping
@@ -57,9 +58,8 @@ def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion
     sane = [*_leaks(figures, gate, champion), *_data(figures, gate, champion)]
     margins = gate.beat if gate.beat is not None else dict.fromkeys(baselines, 0.0)
     beaten = [_compared(name, figures["differences"][name], margin) for name, margin in margins.items()]
-    against = (
-        [_compared("champion", figures["differences"]["champion"], gate.champion)] if "champion" in figures["differences"] else []
-    )
+    theirs = figures["differences"].get("champion")
+    against = [_compared("champion", theirs, gate.champion)] if theirs is not None else []
     checks = [*sane, *beaten, *against]
     wrong = [check for check in sane if check.outcome == FAILED]
     if wrong:
@@ -67,7 +67,7 @@ def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion
     short = [
         check for check in beaten if check.outcome == FAILED or (check.outcome == OPEN and _is_proven(check.name, figures, margins))
     ]
-    short += [check for check in against if check.outcome != PASSED]
+    short += [check for check in against if check.outcome == FAILED or theirs["mean"] < gate.champion]
     why = "; ".join(check.words for check in short or beaten if check.outcome != PASSED)
     if not short:
         return Verdict(PROMOTED, CHALLENGER, f"{_promoted(champion)}{f'; {why}' if why else ''}", checks)

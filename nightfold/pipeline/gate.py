@@ -6,7 +6,7 @@ from pydantic import Field
 
 
 class Gate(Part):
-    """Tonight's model, the challenger, is promoted when it passes. One that a baseline beats, or that may be worse than the champion (the
+    """Tonight's model, the challenger, is promoted when it passes. One that a baseline beats, or that is worse than the champion (the
     recipe that is served), is held: the champion scores tonight's data, on the first night the best baseline. Where the champion is no
     better, or the data are not to be trusted, the night is refused: nothing is published, live stays."""
 
@@ -15,7 +15,7 @@ class Gate(Part):
     beat: dict[str, float] | None = None
     """Baseline → by how much of the metric it must be beaten: the interval's lower end is above this. Absent: every baseline, by 0."""
     champion: float = Field(default=-0.01, ge=-1, le=1)
-    """By how much of the metric the champion must be beaten; below 0: how much worse a challenger may be at most."""
+    """By how much of the metric, on average, the champion must be beaten; below 0: how much worse a challenger may be at most."""
     too_good: float = Field(default=0.95, gt=0, le=1)
     """A metric above this share of what a perfect ordering of the candidates reaches is a leak, not learning."""
     jump: float = Field(default=0.5, gt=0)

@@ -118,7 +118,9 @@ def test_all_rows_go_that_no_kept_night_learns_from(store, history, oldest):
 def test_the_runs_of_old_nights_leave_mlflow(store, home, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
     grid = [{"best": True, "params": {"rank": 4}, "mean": 0.5, "train": [0.6], "validation": [0.5]}]
-    runs = {n: tracking.log_training(tiny_shop(), n, grid=grid, metric="ndcg@10", model="m") for n in (FIRST, SECOND, THIRD)}
+    runs = {
+        n: tracking.log_training(tiny_shop(), n, grid=grid, metric="ndcg@10", model="m", inputs="i") for n in (FIRST, SECOND, THIRD)
+    }
     store.seal(
         VersionManifest(pipeline="shop", version="v", night=FIRST, attempt="a", published_at="", keys=0, checksum="", model="")
     )

@@ -27,11 +27,11 @@ HEAD = "client,article,ticket,pieces,sold_at"
 FIRST, NIGHT, AFTER = "2026-01-01", "2026-01-24", "2026-01-25"
 CLIENTS, ARTICLES = 120, 40
 GRID = {"xgboost": {"n_estimators": [10], "max_depth": [2, 3]}, "linear": {"reg_param": [0.001, 0.01]}}
-CONSTANT = {"xgboost": None, "linear": {"reg_param": [1e6, 1e7, 1e8, 1e9]}}
+CONSTANT = {"linear": {"reg_param": [1e6, 1e7, 1e8, 1e9], "elastic_net_param": [1.0]}}  # a lasso that keeps no feature
 
 
 def shop(families: dict | None = None, **gate: object) -> Pipeline:
-    training = {"k": 3, "windows": 2, "negatives": 1.0, "families": GRID | (families or {})}
+    training = {"k": 3, "windows": 1, "negatives": 1.0, "families": families or GRID}
     split = {"test_days": 4, "validation_days": 3, "folds": 2}
     return tiny_shop(
         {
@@ -40,7 +40,7 @@ def shop(families: dict | None = None, **gate: object) -> Pipeline:
             "recommend": {"top_n": 5},
             "schedule": {"start": NIGHT},
             "publish": {"keep": 3},
-            "gate": gate,
+            "gate": {"champion": -0.1} | gate,  # of so few users, the best points of two nights differ by chance
         }
     )
 
@@ -146,12 +146,9 @@ def test_shuffled_labels_do_not_get_through(home, monkeypatch):
 
     monkeypatch.setattr(train, "folded", shuffled)
     run(train, shop(), AFTER)
-    try:
-        run(evaluate, shop(), AFTER)
-    except NightRefused as error:
-        assert "personal frequency is not beaten" in str(error)
-    assert verdict()["outcome"] in ("held", "refused")
-    assert verdict()["serve"] != {"kind": "challenger"}
+    run(evaluate, shop(), AFTER)
+    assert verdict()["outcome"] == "held"
+    assert "personal frequency is not beaten" in verdict()["reason"]
 
 
 def test_a_constant_model_is_held_and_the_champion_scores_the_new_data(home):
@@ -170,10 +167,12 @@ def test_a_constant_model_is_held_and_the_champion_scores_the_new_data(home):
 
 
 def test_half_of_the_users_gone_are_noticed(home):
-    land(home, f"shop/sales/{NIGHT}.csv", [HEAD, *sales(FIRST, NIGHT, clients=CLIENTS // 2)])
+    for first, night in ((FIRST, NIGHT), (AFTER, AFTER)):
+        land(home, f"shop/sales/{night}.csv", [HEAD, *sales(first, night, clients=CLIENTS // 2)])
     reason = refused(ingest, clean, features, train)
-    assert f"users have vanished: {CLIENTS} users" not in reason
-    assert f"users, {CLIENTS} on the champion's night {NIGHT}: is a delivery cut short?" in reason
+    assert (
+        f"users have vanished: {CLIENTS // 2} users, {CLIENTS} on the champion's night {NIGHT}: is a delivery cut short?" in reason
+    )
 
 
 def test_yesterdays_data_again_are_noticed(home):
