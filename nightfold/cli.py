@@ -13,12 +13,14 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import Any, NoReturn
 
-from nightfold import forgetting, intake, maintenance, turns
+from nightfold import forgetting, intake, maintenance, promotion, turns
 from nightfold import pipeline as pipelines
-from nightfold.errors import BadInput, NightfoldError, NotCommitted
+from nightfold.errors import BadInput, BadPipeline, NightfoldError, NotCommitted
+from nightfold.gate import HELD
 from nightfold.lake import Lake
-from nightfold.store import Store, Version, open_store
+from nightfold.store import Store, Version, VersionManifest, open_store
 from nightfold.store.lists import lookup, lookup_all
+from nightfold.tracking import TrackingFailed
 
 REPORTS = {"data": "profile", "evaluation": "evaluation"}
 """What people look at → the dataset that holds it."""
@@ -78,7 +80,7 @@ def _versions(arguments: argparse.Namespace) -> int:
     }
     lines = [f"{'version':<24} {'night':<11} {'state':<9} {'lists':>9}  published at"]
     lines += [f"{m.version:<24} {m.night:<11} {v.state:<9} {m.keys:>9,}  {m.published_at}" for v in kept for m in (v.manifest,)]
-    lines += [f"  note on {v.manifest.version}: {remark}" for v in kept for remark in v.manifest.remarks]
+    lines += [f"  note on {v.manifest.version}: {remark}" for v in kept for remark in (*_gate(v.manifest), *v.manifest.remarks)]
     if not kept:
         lines = [f"{arguments.pipeline}: no version is published yet"]
     if hold is not None:
@@ -90,15 +92,28 @@ def _versions(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _gate(version: VersionManifest) -> list[str]:
+    """What the gate said of a night whose own model is not served."""
+    verdict = version.facts.get("verdict", {})
+    return [f"{verdict['outcome']}: {verdict['reason']}"] if verdict.get("outcome") == HELD else []
+
+
 def _version_facts(version: Version) -> dict[str, Any]:
     return {"state": version.state, **version.manifest.model_dump(mode="json", exclude={"pipeline"})}
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
-    left, now = _store(arguments.pipeline).rollback(arguments.pipeline, to=arguments.to)
+    store = _store(arguments.pipeline)
+    left, now = store.rollback(arguments.pipeline, to=arguments.to)
     facts = {"pipeline": arguments.pipeline, "from": left, "to": now, "held": True}
     text = f"{arguments.pipeline}: {now} is live, {left} is marked bad; promotions are held until `nightfold release {arguments.pipeline}`"
     _show(arguments, facts, text)
+    sys.stdout.flush()
+    if (live := store.find(arguments.pipeline, now)) is not None:
+        try:
+            promotion.crown(live.manifest)
+        except (BadPipeline, TrackingFailed) as error:  # readers come first: they have the older lists by now
+            print(f"nightfold: MLflow's alias champion still points to {left}: {error}", file=sys.stderr)
     return 0
 
 

@@ -26,13 +26,17 @@ def promote(store: Store, pipeline: str, night: str, *, token: int, keep: int) -
     promoted = store.find(pipeline, staged["version"])
     if promoted is not None:
         record(lake, promoted.manifest)
-        _crown(promoted.manifest)
+        crown(promoted.manifest)
     if new:
         return f"version {staged['version']} of night {night} is live: {staged['keys']:,} lists"
     return f"version {staged['version']} of night {night} was live already: nothing changed"
 
 
-def _crown(promoted: VersionManifest) -> None:
+def crown(promoted: VersionManifest) -> None:
+    """Let MLflow's alias `champion` follow what is live; a version of an older release has no part in it.
+
+    Raises as tracking.log_training.
+    """
     recipe = promoted.facts.get("recipe", {})
     if recipe.get("run") or recipe.get("kind") == "baseline":
         tracking.crown(promoted.pipeline, recipe.get("run"), version=promoted.version, night=promoted.night)

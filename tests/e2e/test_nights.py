@@ -82,6 +82,19 @@ def test_a_night_from_the_terminal_ends_with_peoples_lists_by_name_and_the_metri
     assert said[-1].startswith("\nMetrics: ndcg 0.")
 
 
+def of_mlflow(night, what: str, **params: str) -> dict:
+    import requests
+
+    answer = requests.get(
+        f"{night.settings['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/{what}",
+        params=params,
+        auth=(night.settings["MLFLOW_TRACKING_USERNAME"], night.settings["MLFLOW_TRACKING_PASSWORD"]),
+        timeout=30,
+    )
+    answer.raise_for_status()
+    return answer.json()
+
+
 def test_every_stage_of_the_night_committed_a_line_for_people(night, grocery):
     manifests = {stage.name: lake(night, "grocery").get(stage.dataset, DS) for stage in FLOW if stage.spark}
     assert all(manifest.summary for manifest in manifests.values())
@@ -97,17 +110,21 @@ def test_the_reports_are_where_the_command_line_says(night, grocery):
 
 def test_the_training_is_an_mlflow_run_with_every_folds_metrics(night, grocery):
     facts = lake(night, "grocery").get("model", DS).facts
-    import requests
-
-    found = requests.get(
-        f"{night.settings['MLFLOW_TRACKING_URI']}/api/2.0/mlflow/runs/get",
-        params={"run_id": facts["mlflow_run"]},
-        auth=(night.settings["MLFLOW_TRACKING_USERNAME"], night.settings["MLFLOW_TRACKING_PASSWORD"]),
-        timeout=30,
-    ).json()["run"]
+    found = of_mlflow(night, "runs/get", run_id=facts["mlflow_run"])["run"]
     metrics = {metric["key"] for metric in found["data"]["metrics"]}
     assert {"train_ndcg_at_10", "validation_ndcg_at_10", "validation_ndcg_at_10_mean"} <= metrics
     assert found["info"]["status"] == "FINISHED"
+
+
+def test_the_alias_champion_is_the_run_whose_model_made_the_lists(night, grocery):
+    recipe = lake(night, "grocery").get("scores", DS).facts["recipe"]
+    registered = of_mlflow(night, "registered-models/get", name="grocery")["registered_model"]
+    if recipe["kind"] == "baseline":
+        assert "aliases" not in registered
+        return
+    found = of_mlflow(night, "registered-models/alias", name="grocery", alias="champion")["model_version"]
+    assert found["run_id"] == recipe["run"]
+    assert found["source"].endswith("/model")
 
 
 def test_the_same_night_again_finds_its_version_and_changes_nothing(night, grocery):
@@ -126,7 +143,7 @@ def test_the_lists_are_the_same_with_all_the_future_landed(night, grocery, spark
     monkeypatch.setenv("NIGHTFOLD_LANDING", f"file://{tmp_path / 'landing'}")
     land(landing_uri=f"file://{tmp_path / 'landing'}", households=200, database=False)
     assert len(list((tmp_path / "landing" / "grocery" / "transactions").glob("*.csv"))) == 365
-    for stage in ("ingest", "clean", "features", "train", "score"):
+    for stage in ("ingest", "clean", "features", "train", "evaluate", "score"):
         run(importlib.import_module(f"spark_jobs.{stage}"), pipelines.named("grocery"), DS)
     first, second = lake(night, "grocery"), Lake("grocery")
     assert second.get("scores", DS).fingerprint == first.get("scores", DS).fingerprint

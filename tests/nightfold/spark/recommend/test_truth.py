@@ -1,0 +1,82 @@
+"""What came true of lists that were live."""
+
+from datetime import date
+
+from nightfold import schemas
+from nightfold.champion import record
+from nightfold.lake import Lake, Manifest
+from nightfold.spark import tables
+from nightfold.spark.recommend.truth import due, judge_what_came_true
+from nightfold.spark.recommend.windows import EPOCH
+from nightfold.store import VersionManifest
+
+import pytest
+from helpers import job, tiny_shop
+
+DS, LIVE = "2026-01-08", "2026-01-06"
+DAY = {day: (date(2026, 1, day) - EPOCH).days for day in range(1, 10)}
+TAKEN = [("ann", "x", 5), ("ann", "x", 7), ("ann", "z", 8), ("bob", "y", 8), ("bob", "sold out", 7), ("cid", "x", 5)]
+LISTS = {"ann": ["x", "y"], "bob": ["z", "x"], "cid": ["x"]}
+
+
+def shop(**filters: bool):
+    split = {"test_days": 2, "validation_days": 2, "folds": 2}
+    return tiny_shop({"split": split, "training": {"k": 2}, "recommend": {"filters": filters}})
+
+
+@pytest.fixture
+def night(utc, home):
+    """Night DS has its features; the lists of LIVE were promoted."""
+    tonight, lake = job("features", shop(), DS), Lake("shop")
+    users, items = sorted(LISTS), ["x", "y", "z", "sold out"]
+    write = lambda rows, schema, where: tables.write(utc.createDataFrame(rows, tables.struct(schema)), schema, where)  # noqa: E731
+    write([(i, name) for i, name in enumerate(users)], schemas.USERS, f"{tonight.uri}/users")
+    write([(i, name, name != "sold out", None, None, []) for i, name in enumerate(items)], schemas.ITEMS, f"{tonight.uri}/items")
+    taken = [(users.index(user), items.index(item), DAY[day], 1.0, 1.0, 0.0) for user, item, day in TAKEN]
+    write(taken, schemas.INTERACTIONS, f"{tonight.uri}/interactions")
+    lake.commit(Manifest(pipeline="shop", dataset="features", night=DS, attempt="a", fingerprint="f", data=tonight.place))
+    promoted(LIVE, "v1", utc, LISTS)
+    return utc
+
+
+def promoted(night: str, version: str, spark, lists: dict[str, list[str]]) -> None:
+    place = f"shop/scores/attempts/{version}"
+    rows = [(key, [(item, 1.0, "w") for item in ids]) for key, ids in lists.items()]
+    tables.write(spark.createDataFrame(rows, tables.struct(schemas.SCORES)), schemas.SCORES, Lake("shop").spark_path(place))
+    known = {"pipeline": "shop", "attempt": "a", "published_at": "", "keys": 3, "checksum": "", "model": "m"}
+    record(Lake("shop"), VersionManifest(version=version, night=night, facts={"lists": place}, metrics={"ndcg": 0.4}, **known))
+
+
+def truth(night: str = LIVE) -> dict:
+    return Lake("shop").get("truth", night).facts
+
+
+def test_the_lists_that_were_live_are_judged_on_the_days_after(night):
+    judge_what_came_true(night, job("evaluate", shop(), DS))
+    found = truth()
+    assert (found["version"], found["forecast"], found["days"]) == ("v1", {"ndcg": 0.4}, 2)
+    assert found["metrics"]["users"] == 2, "cid took nothing, and what cannot be listed is no miss"
+    assert found["metrics"]["recall"] == pytest.approx((1 / 2 + 0) / 2)
+    assert found["metrics"]["ndcg"] == pytest.approx((1 / (1 + 0.6309297535714575) + 0) / 2)
+
+
+def test_with_exclude_seen_only_what_was_new_counts(night):
+    judge_what_came_true(night, job("evaluate", shop(exclude_seen=True), DS))
+    assert truth()["metrics"] == pytest.approx({"users": 2, "ndcg": 0.0, "recall": 0.0, "map": 0.0})
+
+
+def test_a_night_is_judged_once_its_days_have_come_and_again_when_it_was_published_again(night):
+    tonight = job("evaluate", shop(), DS)
+    promoted("2026-01-07", "v2", night, LISTS)
+    assert [found for found, _ in due(tonight)] == [LIVE]
+    judge_what_came_true(night, tonight)
+    assert due(tonight) == []
+    promoted(LIVE, "v3", night, {"ann": ["z", "x"]})
+    judge_what_came_true(night, tonight)
+    assert (truth()["version"], truth()["metrics"]["ndcg"]) == ("v3", pytest.approx(1.0))
+
+
+def test_days_on_which_nobody_took_anything_are_no_failure(night):
+    promoted("2026-01-01", "v0", night, {"nobody": ["x"]})
+    judge_what_came_true(night, job("evaluate", shop(), DS))
+    assert truth("2026-01-01")["metrics"] == {"users": 0}
