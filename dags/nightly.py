@@ -87,7 +87,7 @@ def nightly(pipeline: Pipeline) -> DAG:
                 doc_md=stage.doc,
                 name=f"{pipeline.pipeline}-{stage.name}",
                 application=str(settings.ROOT / "spark_jobs" / f"{stage.name}.py"),
-                application_args=["--pipeline", pipeline.pipeline, "--ds", NIGHT, RUN, "--top-n={{ params.top_n or '' }}"],
+                application_args=["--pipeline", pipeline.pipeline, "--ds", NIGHT, RUN, "--top-n={{ params.get('top_n') or '' }}"],
                 connections=pipeline.connections,
                 pipeline=pipeline.pipeline,
                 night=NIGHT,

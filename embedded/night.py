@@ -14,8 +14,10 @@ from embedded.processes import process_of, record_of
 from embedded.settings import ROOT, Settings, load
 from embedded.terminal import Terminal
 from nightfold import pipeline as pipelines
+from nightfold.pipeline import FileSource, Pipeline
 
-SAMPLE = "grocery"  # the pipeline whose data samples/ lands
+SAMPLE = "grocery"  # folder below the landing place that samples/ fills
+SAMPLE_DB = "grocer_db"  # and the connection of its tables
 LOOK_EVERY = 1.0  # seconds between two looks at the run
 NIGHT_LIMIT = 24 * 3600.0  # seconds that the terminal watches one night: it goes on in Airflow all the same
 DAG_LIMIT = 120.0  # seconds for Airflow to read the pipeline file; it took 3 to 10
@@ -31,8 +33,7 @@ def run(*, pipeline: str, ds: str, say: Say) -> int:
 
     Raises PlatformError when the platform cannot do it; BadPipeline, before anything starts, when the pipeline file is wrong.
     """
-    pipelines.load(Path(load()["NIGHTFOLD_PIPELINES"]) / f"{pipeline}.yaml")
-    sample = pipeline == SAMPLE
+    sample = _needs_sample(pipelines.load(Path(load()["NIGHTFOLD_PIPELINES"]) / f"{pipeline}.yaml"))
     settings = platform.up(
         names=platform.EVERYTHING if sample else platform.PLATFORM,
         say=say,
@@ -50,6 +51,11 @@ def run(*, pipeline: str, ds: str, say: Say) -> int:
         ending.say_lists(pipeline, say=say)
     ending.say_addresses(settings, say=say)
     return 0 if state == "success" else 1
+
+
+def _needs_sample(pipeline: Pipeline) -> bool:
+    files = [source.path for source in pipeline.sources.values() if isinstance(source, FileSource)]
+    return SAMPLE_DB in pipeline.connections or any(path.startswith(f"{SAMPLE}/") for path in files)
 
 
 def _land(settings: Settings, *, say: Say) -> None:

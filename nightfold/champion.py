@@ -94,3 +94,10 @@ def tonight(lake: Lake, ds: str) -> dict[str, Any]:
 def identity(recipe: dict[str, Any]) -> dict[str, Any]:
     """What says which recipe it is, whatever attempt has written its model."""
     return {name: value for name, value in recipe.items() if name not in ("data", "run")}
+
+
+def by(recipe: dict[str, Any], ds: str) -> str:
+    """For people: who made it, where that is not tonight's model."""
+    if recipe["kind"] == "baseline":
+        return f", by the baseline {recipe['name']}"
+    return "" if recipe["night"] == ds else f", by the champion of night {recipe['night']}"

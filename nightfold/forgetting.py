@@ -53,7 +53,7 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
     found = Found()
     if not dry_run:
         forgotten.remember(lake, key)
-    name = pipeline.recommend.interactions.user
+    name = pipeline.person
     for path in _files(lake, ".parquet"):
         dataset = _dataset(path)
         mask = _mask(lake, path, dataset, column=name, key=key)
@@ -84,9 +84,7 @@ def lines(found: Found, pipeline: Pipeline, key: str, *, dry_run: bool) -> list[
         f"not reached: {len(found.models)} trained models and their sums over all users: they hold no id, but have learned from "
         "such rows; they go with later nights (retention)"
     ]
-    landed = ", ".join(
-        sorted(name for name, source in pipeline.sources.items() if pipeline.recommend.interactions.user in source.columns)
-    )
+    landed = ", ".join(sorted(name for name, source in pipeline.sources.items() if pipeline.person in source.columns))
     said += [
         f"not reached: the landing place and the databases ({landed}), MLflow's artifacts, back-ups: erase {key!r} there, too. "
         "Rows with it that are delivered again are left out, except in lines that cannot be read"

@@ -50,10 +50,11 @@ class Verdict:
 def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion: Champion | None) -> Verdict:
     """The verdict on a night.
 
-    :param figures: `metric` (its name), `users` (how many were judged), `systems` (name → metric → mean), `differences` (baseline,
-        or "champion" → interval of challenger less that system, on the same users), `champion_differences` (baseline → interval of
-        champion less baseline), `champion_kept` (whether its model is there), `ceiling` (the metric of a perfect ordering), `data`
-        (users, active_users, last_day, last_day_rows, repeated), `features` (digest of their names)
+    :param figures: `metric` (its name), `larger_is_better` (absent: True), `users` (how many were judged), `systems` (name → metric →
+        mean), `differences` (baseline, or "champion" → interval of how much better the challenger is, on the same users),
+        `champion_differences` (baseline → interval of how much better the champion is), `champion_kept` (whether its model is there),
+        `ceiling` (the metric of a perfect ordering), `data` (users, active_users, last_day, last_day_rows, repeated), `features`
+        (digest of their names)
     """
     sane = [*_leaks(figures, gate, champion), *_data(figures, gate, champion)]
     margins = gate.beat if gate.beat is not None else dict.fromkeys(baselines, 0.0)
@@ -72,7 +73,8 @@ def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion
     if not short:
         return Verdict(PROMOTED, CHALLENGER, f"{_promoted(champion)}{f'; {why}' if why else ''}", checks)
     if champion is None:
-        best = max(baselines, key=lambda name: (figures["systems"][name][figures["metric"]]["mean"], -baselines.index(name)))
+        sign = 1 if figures.get("larger_is_better", True) else -1
+        best = max(baselines, key=lambda name: (sign * figures["systems"][name][figures["metric"]]["mean"], -baselines.index(name)))
         return Verdict(
             HELD, {"kind": "baseline", "name": best}, f"first night: the best baseline, {best}, is published: {why}", checks
         )
@@ -143,9 +145,10 @@ def _leaks(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) ->
         yield Check("too good", PASSED if ok else FAILED, words)
     before = champion.metrics.get(metric) if champion is not None else None
     if champion is not None and before:
-        rise = ours / before - 1
+        better, worse = (ours, before) if figures.get("larger_is_better", True) else (before, ours)
+        rise = better / max(worse, 1e-12) - 1
         ok = rise <= gate.jump
-        words = f"{metric} {ours:.4f}, {rise:+.0%} against {before:.4f} on the champion's night {champion.night}"
+        words = f"{metric} {ours:.4f}, {rise:.0%} better than {before:.4f} on the champion's night {champion.night}"
         yield Check(
             "jump", PASSED if ok else FAILED, words if ok else f"too good to be true: {words}: does a feature see the future?"
         )

@@ -1,19 +1,25 @@
 """Promote the version of a night: what the Airflow task and `spark_jobs/promote.py` both do."""
 
-from nightfold import tracking
+from collections.abc import Callable
+
+from nightfold import tracking, writeback
 from nightfold.champion import record
 from nightfold.lake import Lake
+from nightfold.pipeline import Pipeline
 from nightfold.store import Store, VersionManifest
 
 ABANDONED = 6 * 3600.0  # seconds after which an attempt that was never sealed is dead: longer than any publish may take
 
 
-def promote(store: Store, pipeline: str, night: str, *, token: int, keep: int) -> str:
+def promote(
+    store: Store, pipeline: str, night: str, *, token: int, keep: int, write: Callable[[VersionManifest], str] | None = None
+) -> str:
     """Point readers at the version that `publish` committed for a night; returns one line for people.
 
     What dead attempts have left in the store goes first, so that a year of failures does not fill it.
 
     :param token: the fencing token of the run's turn: refused once a later run has promoted
+    :param write: puts what was promoted elsewhere, too, and says so
 
     The lake keeps a record of it, and MLflow's alias `champion` follows.
 
@@ -23,13 +29,25 @@ def promote(store: Store, pipeline: str, night: str, *, token: int, keep: int) -
     lake = Lake(pipeline)
     staged = lake.get("version", night).facts
     new = store.promote(pipeline, staged["version"], token, keep)
-    promoted = store.find(pipeline, staged["version"])
+    promoted, written = store.find(pipeline, staged["version"]), ""
     if promoted is not None:
         record(lake, promoted.manifest)
+        written = f"; {write(promoted.manifest)}" if write is not None else ""
         crown(promoted.manifest)
     if new:
-        return f"version {staged['version']} of night {night} is live: {staged['keys']:,} lists"
-    return f"version {staged['version']} of night {night} was live already: nothing changed"
+        return f"version {staged['version']} of night {night} is live: {staged['keys']:,} lists{written}"
+    return f"version {staged['version']} of night {night} was live already: nothing changed{written}"
+
+
+def written_back(pipeline: Pipeline, uri_of: Callable[[str], str]) -> Callable[[VersionManifest], str] | None:
+    """What `promote` is to call for a pipeline whose predictions go into a database, too.
+
+    :param uri_of: an Airflow Connection's id → its URI
+    """
+    target = pipeline.predict.write if pipeline.predict is not None else None
+    if target is None:
+        return None
+    return lambda promoted: writeback.replace(target, uri_of(target.connection), Lake(pipeline.pipeline), promoted)
 
 
 def crown(promoted: VersionManifest) -> None:

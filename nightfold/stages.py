@@ -12,6 +12,7 @@ FIRST_COMPILER = "-XX:TieredStopAtLevel=1"
 FEW, MORE, ANY = 500_000, 3_000_000, math.inf  # rows; measured at 7 thousand and 1.6 million (docs/decisions/0010)
 
 _CANDIDATES = ("recommend.filters", "recommend.candidates")
+_PREDICT = ("task", "predict")
 _WINDOWS = ("split", "training.windows")
 
 
@@ -45,35 +46,38 @@ FLOW = (
     Stage(
         "profile",
         reads=("ingest", "clean"),
-        config=("sources", "recommend.interactions", "timezone"),
+        config=("sources", "recommend.interactions", "predict.key", "predict.events", "timezone"),
         turn=False,  # nothing is made from it
         doc="A page with plots, to look at before trusting the data.",
     ),
     Stage(
         "features",
         reads=("clean",),
-        config=(*_CANDIDATES, "recommend.interactions", "recommend.items", "recommend.als", "timezone", *_WINDOWS, "training.seed"),
+        config=(
+            *_CANDIDATES,
+            *("recommend.interactions", "recommend.items", "recommend.als", "timezone", *_WINDOWS, "training.seed", *_PREDICT),
+        ),
         short=MORE,
         doc="Index users and items; what was known of them as of each window's cutoff, never a later fact.",
     ),
     Stage(
         "train",
         reads=("features",),
-        config=(*_CANDIDATES, "recommend.mix", "training", "split"),
+        config=(*_CANDIDATES, "recommend.mix", "training", "split", *_PREDICT),
         writes="model",
         doc="Choose by cross-validation on earlier days only, then fit on everything up to `ds`.",
     ),
     Stage(
         "evaluate",
         reads=("features", "model"),
-        config=(*_CANDIDATES, "recommend.mix", "training", "split", "gate"),
+        config=(*_CANDIDATES, "recommend.mix", "training", "split", "gate", *_PREDICT),
         writes="evaluation",
         doc="The recipe fitted as of `ds` less the test window, judged on the days after, beside champion and baselines: the gate.",
     ),
     Stage(
         "score",
         reads=("features", "model"),
-        config=("recommend", "gate"),
+        config=("recommend", "gate", *_PREDICT),
         writes="scores",
         short=MORE,
         doc="The list of every user, and the fallback.",
@@ -118,5 +122,5 @@ def _is_short(stage: Stage, pipeline: str, ds: str) -> bool:
 def _config(pipeline: Pipeline, path: str) -> object:
     value: object = pipeline.model_dump(mode="json")
     for part in path.split("."):
-        value = value[part]  # type: ignore[index]
+        value = value[part] if value is not None else None  # type: ignore[index] (the other task's)
     return value

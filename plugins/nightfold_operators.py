@@ -13,7 +13,7 @@ from nightfold import maintenance, stages
 from nightfold import pipeline as pipelines
 from nightfold.errors import NightfoldError, NotCommitted, OlderNight, Permanent, PromotionHeld
 from nightfold.lake import Lake
-from nightfold.promotion import promote
+from nightfold.promotion import promote, written_back
 from nightfold.store import Turn, store_at
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
@@ -197,7 +197,8 @@ class PromoteOperator(InTurn):
             self.skipped(f"night {self.night} is staged, not promoted, as the trigger form says; live stays")
         try:
             store = store_at(BaseHook.get_connection(self.store).get_uri())
-            outcome = promote(store, self.pipeline, self.night, token=turn.token, keep=self.keep)
+            write = written_back(pipelines.named(self.pipeline), lambda connection: BaseHook.get_connection(connection).get_uri())
+            outcome = promote(store, self.pipeline, self.night, token=turn.token, keep=self.keep, write=write)
         except (PromotionHeld, OlderNight) as error:
             self.skipped(error)
         except NightfoldError as error:

@@ -6,12 +6,13 @@ Raises  NightRefused      when the gate refuses the night; its page is committed
 from nightfold.champion import champion, tonight
 from nightfold.fingerprint import digest
 from nightfold.spark.job import Job, Outcome, run
+from nightfold.spark.predict import evaluate as predict
 from nightfold.spark.recommend import evaluate as recommend
 from nightfold.stages import inputs_fingerprint
 
 from pyspark.sql import SparkSession
 
-TASKS = {"recommend": recommend.main}
+TASKS = {"recommend": recommend.main, "classify": predict.main, "regress": predict.main}
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:

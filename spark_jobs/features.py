@@ -1,11 +1,12 @@
 """features: clean -> what the model sees as of the night. What each task of a pipeline makes of it: see there."""
 
 from nightfold.spark.job import Job, Outcome, run
+from nightfold.spark.predict import features as predict
 from nightfold.spark.recommend import features as recommend
 
 from pyspark.sql import SparkSession
 
-TASKS = {"recommend": recommend.main}
+TASKS = {"recommend": recommend.main, "classify": predict.main, "regress": predict.main}
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:

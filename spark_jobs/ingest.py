@@ -101,7 +101,7 @@ def _write(job: Job, name: str, rows: DataFrame, nights: list[str]) -> dict[str,
 
 def _known(job: Job, source: FileSource | TableSource) -> Column | None:
     """Which rows are not of somebody who was erased, or None: all. Checksums are of all: erasing somebody is no change of a table."""
-    user, erased = job.pipeline.recommend.interactions.user, forgotten.read(job.lake)
+    user, erased = job.pipeline.person, forgotten.read(job.lake)
     if not erased.digests or user not in source.columns:
         return None
     digest = F.sha2(F.concat(F.lit(erased.salt), F.col(f"`{user}`")), 256)

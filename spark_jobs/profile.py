@@ -111,11 +111,13 @@ def held_against(recent: DataFrame, columns: list[Field], *, usual: Mapping[str,
 
 def look(spark: SparkSession, job: Job, name: str, rolled: Manifest) -> Found:
     """Everything about one source."""
-    source, taken = job.pipeline.sources[name], job.pipeline.recommend.interactions
+    source, roles = job.pipeline.sources[name], job.pipeline.roles(name)
     columns = profiling.fields(source)
     delivered = {night: rows for night, rows in rollup.rows(rolled, name).items() if night <= job.ds}
-    time, counted = (taken.time, [taken.user, taken.item]) if taken.source == name else (None, [])
-    frame = profiling.prepared(layer(spark, job, name, rolled), columns, time=time).persist(StorageLevel.MEMORY_AND_DISK)
+    counted = [roles[role] for role in ("user", "item") if role in roles]
+    frame = profiling.prepared(layer(spark, job, name, rolled), columns, time=roles.get("time")).persist(
+        StorageLevel.MEMORY_AND_DISK
+    )
     found = measured(frame, source, columns, ds=job.ds, counted=counted)
     frame.unpersist()
     noticed = job.lake.get("ingest", job.ds).facts["changes"]

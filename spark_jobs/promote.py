@@ -2,17 +2,20 @@
 
 Reads   version            which version `publish` staged for the night
 Writes  the store          one pointer, after all checks; versions beyond the last `publish.keep` are deleted
+        a database         predictions, where the pipeline says `predict.write`: the night is replaced whole
 Raises  PromotionRefused   live stays where it is
 
 Starts no Spark session: the Airflow task `promote` calls the same function without spark-submit.
 """
 
-from nightfold.promotion import promote
+from nightfold.promotion import promote, written_back
+from nightfold.settings import connection_uri
 from nightfold.spark.job import Job, run_plain
 
 
 def main(job: Job) -> str:
-    return promote(job.store, job.pipeline.pipeline, job.ds, token=job.turn.token, keep=job.pipeline.publish.keep)
+    write = written_back(job.pipeline, connection_uri)
+    return promote(job.store, job.pipeline.pipeline, job.ds, token=job.turn.token, keep=job.pipeline.publish.keep, write=write)
 
 
 if __name__ == "__main__":

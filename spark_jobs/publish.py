@@ -106,7 +106,7 @@ def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, st
         model=recipe["model"] if recipe["kind"] == "model" else f"baseline {recipe['name']}",
         facts={
             "scores": scores.fingerprint,
-            "top_n": job.pipeline.recommend.top_n,
+            "top_n": job.pipeline.recommend.top_n if job.pipeline.recommend is not None else 1,
             "dimensions": dimensions(job),
             **about(job, scores),
         },

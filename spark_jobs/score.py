@@ -3,12 +3,13 @@
 from nightfold.champion import identity, tonight
 from nightfold.fingerprint import digest
 from nightfold.spark.job import Job, Outcome, run
+from nightfold.spark.predict import score as predict
 from nightfold.spark.recommend import score as recommend
 from nightfold.stages import inputs_fingerprint
 
 from pyspark.sql import SparkSession
 
-TASKS = {"recommend": recommend.main}
+TASKS = {"recommend": recommend.main, "classify": predict.main, "regress": predict.main}
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:

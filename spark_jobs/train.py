@@ -1,11 +1,12 @@
 """train: features -> the model that scores tonight, chosen on earlier days only. What each task of a pipeline makes of it: see there."""
 
 from nightfold.spark.job import Job, Outcome, run
+from nightfold.spark.predict import train as predict
 from nightfold.spark.recommend import train as recommend
 
 from pyspark.sql import SparkSession
 
-TASKS = {"recommend": recommend.main}
+TASKS = {"recommend": recommend.main, "classify": predict.main, "regress": predict.main}
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:

@@ -8,12 +8,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from nightfold.pipeline.base import Part
 from nightfold.pipeline.families import Families, GradientBoosting, Linear
 from nightfold.pipeline.gate import Gate
+from nightfold.pipeline.predict import BASELINES, METRICS, Predict
 from nightfold.pipeline.recommend import Recommend
 from nightfold.pipeline.sources import Column, ConnectionId, Name, Source, TableSource
 
 from croniter import croniter
 from pydantic import Field, field_validator, model_validator
 
+RANKING = ("ndcg", "recall", "map")
 Memory = Annotated[str, Field(pattern=r"^[1-9][0-9]*[mg]$")]
 
 
@@ -31,7 +33,8 @@ class Split(Part):
 class Training(Part):
     """How the model is chosen."""
 
-    metric: Literal["ndcg", "recall", "map"] = "ndcg"
+    metric: Literal["ndcg", "recall", "map", "average_precision", "mae", "rmse"] | None = None
+    """What chooses. recommend: ndcg (absent), recall or map; classify: average_precision; regress: mae (absent) or rmse."""
     k: int = Field(default=10, ge=1, le=100)
     """The metric is taken over the first k of a list drawn from the whole catalogue."""
     families: Families = Families(xgboost=GradientBoosting(max_depth=[4, 6]), linear=Linear())
@@ -132,9 +135,12 @@ class Pipeline(Part):
     owner: str = "nightfold"
     timezone: str = "UTC"
     """A day is a day in this time zone."""
-    task: Literal["recommend"]
+    task: Literal["recommend", "classify", "regress"]
     sources: dict[Name, Source] = Field(min_length=1)
-    recommend: Recommend
+    recommend: Recommend | None = None
+    """Of the task `recommend`."""
+    predict: Predict | None = None
+    """Of the tasks `classify` and `regress`."""
     split: Split = Split()
     training: Training = Training()
     gate: Gate = Gate()
@@ -160,9 +166,19 @@ class Pipeline(Part):
         return self
 
     @model_validator(mode="after")
-    def _the_gate_names_baselines(self) -> "Pipeline":
-        if unknown := [name for name in self.gate.beat or {} if name not in self.recommend.baselines]:
-            raise ValueError(f"gate.beat: {unknown[0]!r} is no baseline; there are: {', '.join(self.recommend.baselines)}")
+    def _the_task_is_described(self) -> "Pipeline":
+        wanted, other = ("recommend", "predict") if self.task == "recommend" else ("predict", "recommend")
+        if getattr(self, wanted) is None:
+            raise ValueError(f"{wanted}: missing: it describes the task {self.task}")
+        if getattr(self, other) is not None:
+            raise ValueError(f"{other}: does not belong to the task {self.task}: take it out")
+        fitting = RANKING if self.task == "recommend" else METRICS[self.task]
+        if self.training.metric not in (None, *fitting):
+            raise ValueError(f"training.metric: {self.training.metric} is not for {self.task}; there are: {', '.join(fitting)}")
+        if self.predict is not None and self.split.validation_days != self.split.test_days:
+            raise ValueError(f"split.validation_days: must be as long as test_days ({self.split.test_days}): what is predicted")
+        if unknown := [name for name in self.gate.beat or {} if name not in self.baselines]:
+            raise ValueError(f"gate.beat: {unknown[0]!r} is no baseline; there are: {', '.join(self.baselines)}")
         return self
 
     @model_validator(mode="after")
@@ -171,7 +187,14 @@ class Pipeline(Part):
             for reference in source.references:
                 self._column(f"sources.{name}.references", reference.source, reference.source_column)
         self.sources_in_order()
-        taken = self.recommend.interactions
+        if self.recommend is not None:
+            self._check_recommend(self.recommend)
+        if self.predict is not None:
+            self._check_predict(self.predict)
+        return self
+
+    def _check_recommend(self, task: Recommend) -> None:
+        taken = task.interactions
         for field in ("user", "item", "time", "basket", "amount", "discount"):
             column_name = getattr(taken, field)
             if column_name is None:
@@ -179,13 +202,11 @@ class Pipeline(Part):
             column = self._column(f"recommend.interactions.{field}", taken.source, column_name)
             if field == "time" and column.type not in ("date", "timestamp"):
                 raise ValueError(f"recommend.interactions.time: {column_name!r} must be a date or timestamp, not {column.type}")
-            if field in ("user", "item") and (column.type != "string" or not column.required):
-                raise ValueError(
-                    f"recommend.interactions.{field}: declare {column_name!r} as {{type: string, required: true}}: ids are opaque"
-                )
+            if field in ("user", "item"):
+                self._id(f"recommend.interactions.{field}", taken.source, column_name)
         if not self.sources[taken.source].nightly:
             raise ValueError(f"recommend.interactions.source: {taken.source!r} must be delivered nightly")
-        if (items := self.recommend.items) is not None:
+        if (items := task.items) is not None:
             for field, column_name in (("id", items.id), ("title", items.title), ("category", items.category)):
                 if column_name is not None:
                     self._column(f"recommend.items.{field}", items.source, column_name)
@@ -193,7 +214,34 @@ class Pipeline(Part):
                 self._column("recommend.items.attributes", items.source, column_name)
             for column_name in items.available:
                 self._column("recommend.items.available", items.source, column_name)
-        return self
+
+    def _check_predict(self, task: Predict) -> None:
+        for name, events in task.events.items():
+            field = f"predict.events.{name}"
+            self._id(f"{field}: predict.key", events.source, task.key)
+            timed = events.source
+            if events.through is not None:
+                timed = events.through.source
+                for source in (events.source, timed):
+                    self._column(f"{field}.through.on", source, events.through.on)
+            column = self._column(f"{field}.time", timed, events.time)
+            if column.type not in ("date", "timestamp"):
+                raise ValueError(f"{field}.time: {events.time!r} must be a date or timestamp, not {column.type}")
+            for column_name in events.sums:
+                kind = self._column(f"{field}.sums", events.source, column_name).type
+                if not kind.startswith(("integer", "double", "decimal")):
+                    raise ValueError(f"{field}.sums: {column_name!r} must be a number, not {kind}")
+            for column_name in events.distinct:
+                self._column(f"{field}.distinct", events.source, column_name)
+        for attributes in task.attributes:
+            self._id("predict.attributes: predict.key", attributes.source, task.key)
+            for column_name in attributes.columns:
+                self._column("predict.attributes.columns", attributes.source, column_name)
+
+    def _id(self, field: str, source: str, column_name: str) -> None:
+        column = self._column(field, source, column_name)
+        if column.type != "string" or not column.required:
+            raise ValueError(f"{field}: declare {source}.{column_name} as {{type: string, required: true}}: ids are opaque")
 
     def _column(self, field: str, source: str, column: str) -> Column:
         if source not in self.sources:
@@ -222,4 +270,34 @@ class Pipeline(Part):
     def connections(self) -> list[str]:
         """Ids of the Airflow Connections that its jobs need, sorted."""
         tables = {s.connection for s in self.sources.values() if isinstance(s, TableSource)}
-        return sorted(tables | {self.publish.connection})
+        written = {self.predict.write.connection} if self.predict is not None and self.predict.write is not None else set()
+        return sorted(tables | written | {self.publish.connection})
+
+    @property
+    def metric(self) -> str:
+        """What chooses."""
+        return self.training.metric or (RANKING if self.task == "recommend" else METRICS[self.task])[0]
+
+    @property
+    def baselines(self) -> list[str]:
+        """Rules to beat, the strongest of most shops first."""
+        return self.recommend.baselines if self.recommend is not None else BASELINES[self.task]
+
+    @property
+    def person(self) -> str:
+        """The column that says whom a row is about."""
+        return self.recommend.interactions.user if self.recommend is not None else self._predict.key
+
+    def roles(self, source: str) -> dict[str, str]:
+        """What columns of a source mean: `user`, `item`, `basket`, `time`; nothing of one that tells of no events."""
+        if self.recommend is not None:
+            taken = self.recommend.interactions
+            named = {role: getattr(taken, role) for role in ("user", "item", "basket", "time")} if taken.source == source else {}
+            return {role: column for role, column in named.items() if column is not None}
+        events = self._predict.events[self._predict.population]
+        return {"user": self._predict.key, "time": events.time} if events.source == source and events.through is None else {}
+
+    @property
+    def _predict(self) -> Predict:
+        assert self.predict is not None  # noqa: S101 (checked when it was read)
+        return self.predict

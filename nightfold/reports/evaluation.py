@@ -2,18 +2,18 @@
 
 Keys of the figures; what is missing is not shown:
 
-    pipeline, night, cutoff, test_first, test_last, k, users
-    systems      name → {"ndcg", "recall": {"mean", "low", "high"}, "user_coverage", "item_coverage", "new_share", "novelty_bits"};
-                 "recipe" is ours
-    differences  baseline → {"mean", "low", "high"}: NDCG of the recipe minus the baseline's, paired bootstrap, 95%
+    pipeline, task, night, cutoff, test_first, test_last, k, users
+    metric       what chooses and is shown: ndcg, average_precision, mae ...
+    systems      see reports/systems.py; "recipe" is ours
+    differences  baseline → {"mean", "low", "high"}: by how much of the metric the recipe is better, paired bootstrap, 95%
     grid         [{"params", "validation": a figure per fold, "mean", "best"}]; the best's also "train": a figure of days that it
                  has learned from
-    test         NDCG of the chosen point on the test window
+    test         the metric of the chosen point on the test window
     candidates, importance, calibration: see reports/learning.py
     by_activity  [{"segment", "users", system → NDCG}]
     gate, champion  see reports/gate.py
-    history      [{"night", "ndcg", "ndcg_..." of each baseline, "truth": {"ndcg"} or None}], earlier nights; "truth": what the lists that
-                 were published reached on the days after
+    history      [{"night", metric, metric_... of each baseline, "truth": {metric} or None}], earlier nights; "truth": what was published,
+                 judged on the days after
     examples     [{"user", "history": [{"id", "title", "times", "last"}], "list": [{"id", "title", "why", "hit"}]}]
 """
 
@@ -24,18 +24,17 @@ from nightfold.reports import plots
 from nightfold.reports.gate import gate
 from nightfold.reports.learning import calibration, candidates, importance
 from nightfold.reports.page import Html, figure, page, section, table, tag
-from nightfold.reports.words import NONE, number, percent
-
-OURS = "recipe"
+from nightfold.reports.systems import OURS, key_of, metric_of, range_of, systems, three
+from nightfold.reports.words import NONE, number
 
 
 def render_evaluation(figures: Mapping[str, Any]) -> str:
     """The page of some figures."""
     made = [(ident, words, list(parts(figures))) for ident, words, parts in _SECTIONS]
     shown = [(ident, words, content) for ident, words, content in made if content]
-    name = figures.get("pipeline", "pipeline")
+    name, what = figures.get("pipeline", "pipeline"), "lists" if figures.get("task", "recommend") == "recommend" else "predictions"
     return page(
-        title=f"{name}: the lists of {figures.get('night', 'the night')}",
+        title=f"{name}: the {what} of {figures.get('night', 'the night')}",
         subtitle=_subtitle(figures),
         contents=[(ident, words) for ident, words, _ in shown],
         body=[section(ident, words, *content) for ident, words, content in shown],
@@ -44,11 +43,11 @@ def render_evaluation(figures: Mapping[str, Any]) -> str:
 
 def verdict(figures: Mapping[str, Any]) -> str:
     """In words: how good, and whether better than each baseline beyond chance. Empty without figures."""
-    ours = figures.get("systems", {}).get(OURS, {}).get("ndcg")
+    ours = figures.get("systems", {}).get(OURS, {}).get(key_of(figures))
     if not ours:
         return ""
     users = f", judged on {number(figures['users'])} users" if "users" in figures else ""
-    sentences = [f"The recipe reaches {_metric(figures)} {_interval(ours)}{users}."]
+    sentences = [f"The recipe reaches {metric_of(figures)} {_interval(ours)}{users}."]
     better, even, worse = [], [], []
     for name, found in figures.get("differences", {}).items():
         group = better if found["low"] > 0 else worse if found["high"] < 0 else even
@@ -68,29 +67,6 @@ def _verdict(figures: Mapping[str, Any]) -> Iterator[Html]:
     yield from gate(figures)
 
 
-def _systems(figures: Mapping[str, Any]) -> Iterator[Html]:
-    systems = _ours_first(figures.get("systems", {}))
-    if not systems:
-        return
-    drawn = []
-    measured = {name: found["ndcg"] for name, found in systems.items() if found.get("ndcg")}
-    if measured:
-        drawn.append(figure(plots.intervals(measured, label=_metric(figures)), "With 95% intervals over users."))
-    if figures.get("differences"):
-        plot = plots.intervals(figures["differences"], label=f"{_metric(figures)}: recipe minus baseline", zero=True)
-        drawn.append(figure(plot, "Differences on the same users, paired bootstrap, 95%: right of zero, the recipe is better."))
-    yield tag("div", *drawn, cls="pair")
-    head = ("system", _metric(figures), "95%", f"recall@{figures.get('k', 'k')}", "95%", "users with a past", "items on any list")
-    head = (*head, "new to the user", "novelty, bits")
-    rows = []
-    for name, found in systems.items():
-        ndcg, recall = found.get("ndcg") or {}, found.get("recall") or {}
-        means = [_three(ndcg.get("mean")), _range(ndcg), _three(recall.get("mean")), _range(recall)]
-        shares = [percent(found.get(key)) for key in ("user_coverage", "item_coverage", "new_share")]
-        rows.append([name, *means, *shares, number(found.get("novelty_bits"))])
-    yield tag("div", table(head, rows, numeric=range(1, 9)), cls="card")
-
-
 def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
     grid = figures.get("grid")
     if not grid:
@@ -101,9 +77,9 @@ def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
     for label, point in zip(labels, grid, strict=True):
         train, validation = _mean(point.get("train")), _mean(point.get("validation"))
         name = [label, *([" ", tag("span", "chosen", cls="tag good")] if point.get("best") else [])]
-        ratio = _three(train / validation if train is not None and validation else None)
-        figures_of = (_three(train), _three(validation), _folds(point.get("validation")), ratio)
-        rows.append([tag("span", *name), *figures_of, _three(test) if point.get("best") else NONE])
+        ratio = three(train / validation if train is not None and validation else None)
+        figures_of = (three(train), three(validation), _folds(point.get("validation")), ratio)
+        rows.append([tag("span", *name), *figures_of, three(test) if point.get("best") else NONE])
     head = ("grid point", "train", "validation", "by fold", "train / validation", "test")
     best = [i for i, point in enumerate(grid) if point.get("best")]
     order = [str(i + 1) for i in range(len(grid))]
@@ -114,7 +90,7 @@ def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
     yield tag("div", table(("", *head), numbered, numeric=(2, 3, 5, 6), hot=best), cls="card")
     drawn = [
         figure(
-            plots.groups(order, bars, label=_metric(figures)),
+            plots.groups(order, bars, label=metric_of(figures)),
             "Training, validation and test side by side; numbered as in the table.",
         )
     ]
@@ -122,7 +98,7 @@ def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
     if folds > 1:
         names = [f"fold {i + 1}" for i in range(folds)]
         best_point = grid[best[0]] if best else grid[0]
-        plot = plots.groups(names, {"validation": best_point["validation"]}, label=_metric(figures))
+        plot = plots.groups(names, {"validation": best_point["validation"]}, label=metric_of(figures))
         drawn.append(figure(plot, "The chosen point, fold by fold; each trains on earlier days only."))
     yield tag("div", *drawn, cls="pair")
 
@@ -139,29 +115,30 @@ def _segments(figures: Mapping[str, Any]) -> Iterator[Html]:
     if not segments:
         return
     systems = [name for name in segments[0] if name not in ("segment", "users")]
-    rows = [[s["segment"], number(s["users"]), *(_three(s.get(name)) for name in systems)] for s in segments]
+    rows = [[s["segment"], number(s["users"]), *(three(s.get(name)) for name in systems)] for s in segments]
     listed = tag("div", table(("segment", "users", *systems), rows, numeric=range(1, 2 + len(systems))), cls="card")
     series = {name: [s.get(name) for s in segments] for name in systems}
-    plot = plots.groups([s["segment"] for s in segments], series, label=_metric(figures))
+    plot = plots.groups([s["segment"] for s in segments], series, label=metric_of(figures))
     yield tag("div", figure(plot, "By how active a user was before the cutoff."), listed, cls="pair")
 
 
 def _history(figures: Mapping[str, Any]) -> Iterator[Html]:
     nights = sorted(figures.get("history") or [], key=lambda entry: entry["night"])
-    ours = figures.get("systems", {}).get(OURS, {}).get("ndcg")
+    metric = key_of(figures)
+    ours = figures.get("systems", {}).get(OURS, {}).get(metric)
     if not nights:
         return
     baseline = next(iter(figures.get("differences", {})), "personal frequency")
-    key = f"ndcg_{baseline}".replace(" ", "_")
+    key = f"{metric}_{baseline}".replace(" ", "_")
     if ours and "night" in figures and all(entry["night"] != figures["night"] for entry in nights):
-        beside = figures["systems"].get(baseline, {}).get("ndcg", {}).get("mean")
-        nights = [*nights, {"night": figures["night"], "ndcg": ours["mean"], key: beside}]
-    series = {OURS: [e.get("ndcg") for e in nights], baseline: [e.get(key) for e in nights]}
-    came_true = [(e.get("truth") or {}).get("ndcg") for e in nights]
+        beside = figures["systems"].get(baseline, {}).get(metric, {}).get("mean")
+        nights = [*nights, {"night": figures["night"], metric: ours["mean"], key: beside}]
+    series = {OURS: [e.get(metric) for e in nights], baseline: [e.get(key) for e in nights]}
+    came_true = [(e.get("truth") or {}).get(metric) for e in nights]
     if any(value is not None for value in came_true):
         series["what came true"] = came_true
     yield figure(
-        plots.lines([e["night"] for e in nights], series, label=_metric(figures)),
+        plots.lines([e["night"] for e in nights], series, label=metric_of(figures)),
         "Night by night, each judged on its own test window; what came true: the published lists, on the days after their night.",
     )
 
@@ -201,7 +178,7 @@ def _examples(figures: Mapping[str, Any]) -> Iterator[Html]:
 
 _SECTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Iterator[Html]]], ...] = (
     ("verdict", "Verdict", _verdict),
-    ("systems", "The recipe beside baselines", _systems),
+    ("systems", "The recipe beside baselines", systems),
     ("grid", "Training, validation and test", _grid),
     ("segments", "By activity", _segments),
     ("candidates", "Candidates", candidates),
@@ -219,24 +196,8 @@ def _subtitle(figures: Mapping[str, Any]) -> str:
     return f"Recipes fitted on everything up to {figures['cutoff']}, and judged{days}: days that none of them has seen."
 
 
-def _metric(figures: Mapping[str, Any]) -> str:
-    return f"NDCG@{figures['k']}" if "k" in figures else "NDCG"
-
-
-def _ours_first(systems: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: systems[name] for name in sorted(systems, key=lambda name: name != OURS)}
-
-
 def _interval(found: Mapping[str, float]) -> str:
-    return f"{found['mean']:.3f} ({_range(found)})" if "low" in found else f"{found['mean']:.3f}"
-
-
-def _range(found: Mapping[str, float]) -> str:
-    return f"{found['low']:.3f} to {found['high']:.3f}" if "low" in found and "high" in found else NONE
-
-
-def _three(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3f}"
+    return f"{found['mean']:.3f} ({range_of(found)})" if "low" in found else f"{found['mean']:.3f}"
 
 
 def _mean(values: Sequence[float] | None) -> float | None:
@@ -244,7 +205,7 @@ def _mean(values: Sequence[float] | None) -> float | None:
 
 
 def _folds(values: Sequence[float] | None) -> str:
-    return " · ".join(_three(value) for value in values or ()) or NONE
+    return " · ".join(three(value) for value in values or ()) or NONE
 
 
 def _and(words: Sequence[str]) -> str:

@@ -96,8 +96,7 @@ def pooled_column(nights: Mapping[str, Mapping[str, Any]], name: str) -> dict[st
 
 def _source(pipeline: Pipeline, name: str, night: str, found: Found) -> dict[str, Any]:
     source = pipeline.sources[name]
-    taken = pipeline.recommend.interactions
-    roles = {getattr(taken, role): role for role in ("user", "item", "basket", "time")} if taken.source == name else {}
+    roles = {column: role for role, column in pipeline.roles(name).items()}
     first = min(found.delivered, default=night)
     days = _days(first, night) if source.nightly else [night]
     closed = {str(day) for day in source.closed}
@@ -127,7 +126,7 @@ def _source(pipeline: Pipeline, name: str, night: str, found: Found) -> dict[str
     }
 
 
-def _volume(found: Found, days: Sequence[str], *, refused: Mapping[str, int], roles: Mapping[str | None, str]) -> dict[str, Any]:
+def _volume(found: Found, days: Sequence[str], *, refused: Mapping[str, int], roles: Mapping[str, str]) -> dict[str, Any]:
     volume: dict[str, Any] = {
         "nights": days,
         "clean": [found.delivered.get(day) for day in days],
@@ -136,7 +135,7 @@ def _volume(found: Found, days: Sequence[str], *, refused: Mapping[str, int], ro
     }
     for column, role in roles.items():
         if role in ("user", "item"):
-            counted = found.distinct.get(str(column), {})
+            counted = found.distinct.get(column, {})
             volume[f"{role}s"] = [counted.get(day, 0) if day in found.delivered else None for day in days]
     return volume
 
@@ -198,11 +197,11 @@ def _changed(source: FileSource | TableSource, name: str, night: str, found: Fou
     return changed
 
 
-def _activity(found: Found, roles: Mapping[str | None, str]) -> dict[str, Any]:
+def _activity(found: Found, roles: Mapping[str, str]) -> dict[str, Any]:
     result: dict[str, Any] = {"week_hours": found.week_hours}
     for column, role in roles.items():
         if role in ("user", "item"):
-            tail = found.tails.get(str(column), [])
+            tail = found.tails.get(column, [])
             once = sum(group["values"] for group in tail if group["times"] == 1)
             distinct = sum(group["values"] for group in tail)
             result[f"{role}s"] = {"distinct": distinct, "once": once, "per": per_value(tail), "lorenz": lorenz(tail)}

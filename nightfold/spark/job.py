@@ -73,7 +73,8 @@ class Job:
 
     def discard_scratch(self) -> None:
         """Before it is committed."""
-        self.lake.fs.delete_dir(self.lake.local_path(f"{self.place}/{SCRATCH}"))
+        if self.lake.exists(f"{self.place}/{SCRATCH}"):
+            self.lake.fs.delete_dir(self.lake.local_path(f"{self.place}/{SCRATCH}"))
 
     def manifest(self, dataset: str, night: str, **values: Any) -> Manifest:
         """A manifest of this attempt, not yet committed."""
@@ -238,6 +239,8 @@ def _arguments(stage: Stage, argv: Sequence[str] | None) -> argparse.Namespace:
 def _job(stage: Stage, arguments: argparse.Namespace) -> Job:
     pipeline = pipelines.named(arguments.pipeline)
     if arguments.top_n is not None:
+        if pipeline.recommend is None:
+            raise BadInput(f"--top-n: {pipeline.pipeline} makes no lists, it is there to {pipeline.task}: leave it empty")
         content = pipeline.model_dump(mode="json")
         content["recommend"]["top_n"] = arguments.top_n
         pipeline = Pipeline.model_validate(content)

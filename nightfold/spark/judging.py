@@ -33,7 +33,7 @@ def intervals(per_user: DataFrame, columns: list[str], *, seed: int, certainty: 
         for batch in batches:
             values = np.column_stack([*(batch.column(c).to_numpy(zero_copy_only=False) for c in columns), np.ones(batch.num_rows)])
             if batch.num_rows:
-                sums += values.T @ np.stack([_weights(user, seed) for user in batch.column("user").to_pylist()])
+                sums += values.T @ np.stack([drawn(user, seed, REPLICATES) for user in batch.column("user").to_pylist()])
         yield pa.RecordBatch.from_arrays([pa.array(range(len(sums)), pa.int32()), pa.array(sums.tolist())], names=["row", "sums"])
 
     parts = per_user.select("user", *columns).mapInArrow(partition, "row int, sums array<double>").collect()  # columns x partitions
@@ -41,15 +41,19 @@ def intervals(per_user: DataFrame, columns: list[str], *, seed: int, certainty: 
     for part in parts:
         total[part["row"]] += np.array(part["sums"])
     means = total[:-1] / np.maximum(total[-1], 1e-12)
-    return {column: _interval(means[i], certainty) for i, column in enumerate(columns)}
+    return {column: interval(means[i], certainty) for i, column in enumerate(columns)}
 
 
-def _weights(user: int, seed: int) -> np.ndarray:
-    drawn = np.random.Generator(np.random.Philox(key=[seed, user])).poisson(1.0, REPLICATES)
-    return np.concatenate([[1.0], drawn])
+def drawn(user: int, seed: int, replicates: int) -> np.ndarray:
+    """How often a user enters the sample itself, once, and then each replicate."""
+    return np.concatenate([[1.0], np.random.Generator(np.random.Philox(key=[seed, user])).poisson(1.0, replicates)])
 
 
-def _interval(means: np.ndarray, certainty: float) -> Interval:
+def interval(means: np.ndarray, certainty: float) -> Interval:
+    """Of the replicates after the first, which is the sample itself.
+
+    :param means: (1 + replicates,)
+    """
     low, high = np.quantile(means[1:], [(1 - certainty) / 2, (1 + certainty) / 2])
     return {"mean": round(float(means[0]), 6), "low": round(float(low), 6), "high": round(float(high), 6)}
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, MutableMapping
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
+from nightfold.spark.families import FamilyEstimator
+
 import numpy as np
 from pyspark import inheritable_thread_target
 from pyspark.ml import Estimator, Model
@@ -67,13 +69,21 @@ class RollingOriginCrossValidator(CrossValidator):
         """(folds, parameter maps): the metric on the validation window."""
         estimator, evaluator, maps = self.getEstimator(), self.getEvaluator(), self.getEstimatorParamMaps()
         folds = self._kFold(dataset)
+        wanted = [(i, j) for i in range(len(folds)) for j in range(len(maps)) if (i, j) not in self.known]
+        if isinstance(estimator, FamilyEstimator):
+            for i in {i for i, _ in wanted}:
+                folds[i] = estimator.prepared(*folds[i])
 
         def one(asked: tuple[int, int]) -> None:
             i, j = asked
             learned, later = folds[i]
             self.known[asked] = evaluator.evaluate(estimator.fit(learned, maps[j]).transform(later))
 
-        self._at_once(dataset, one, [(i, j) for i in range(len(folds)) for j in range(len(maps)) if (i, j) not in self.known])
+        try:
+            self._at_once(dataset, one, wanted)
+        finally:
+            for frame in (frame for fold in folds for frame in fold if frame is not dataset and frame.is_cached):
+                frame.unpersist()
         return np.array([[self.known[i, j] for j in range(len(maps))] for i in range(len(folds))])
 
     def best(self, metrics: np.ndarray) -> int:

@@ -69,7 +69,7 @@ def test_what_is_published_is_what_the_gate_lets_through(home):
     def judged(verdict: dict) -> None:
         for dataset, facts in {
             "evaluation": {"verdict": verdict},
-            "model": {"best": {"family": "linear"}, "features": "f"},
+            "model": {"best": {"family": "linear"}, "features": "f", "mlflow_run": "r"},
         }.items():
             manifest = Manifest(
                 pipeline="shop", dataset=dataset, night="2026-01-01", attempt="a", fingerprint="m", data="d", facts=facts
@@ -79,7 +79,8 @@ def test_what_is_published_is_what_the_gate_lets_through(home):
     with pytest.raises(NotCommitted):
         tonight(Lake("shop"), "2026-01-01")
     judged({"outcome": "promoted", "serve": {"kind": "challenger"}, "reason": ""})
-    model = {"kind": "model", "night": "2026-01-01", "data": "d", "model": "m", "params": {"family": "linear"}, "features": "f"}
+    made = {"kind": "model", "night": "2026-01-01", "data": "d", "model": "m", "run": "r"}
+    model = {**made, "params": {"family": "linear"}, "features": "f"}
     assert tonight(Lake("shop"), "2026-01-01") == model
     judged({"outcome": "held", "serve": RECIPE, "reason": ""})
     assert tonight(Lake("shop"), "2026-01-01") == RECIPE

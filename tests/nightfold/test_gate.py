@@ -109,7 +109,7 @@ def test_a_champion_that_is_a_baseline_is_held_until_it_is_proven_worse():
     ("changes", "words"),
     [
         ({"ndcg": 0.79}, "too good to be true: 99% of what a perfect ordering reaches"),
-        ({"ndcg": 0.65}, "too good to be true: ndcg 0.6500, \\+62% against 0.4000 on the champion's night"),
+        ({"ndcg": 0.65}, "too good to be true: ndcg 0.6500, 62% better than 0.4000 on the champion's night"),
         ({"users": 500, "repeated": 0.97}, "yesterday's data again\\? 97% of the last day, 2026-01-02"),
     ],
 )
@@ -138,3 +138,14 @@ def test_the_pipeline_file_says_what_must_be_beaten_and_by_how_much():
     assert verdict(frequency=WORSE, gate=Gate(beat={"popularity": 0.0})).outcome == "promoted"
     assert verdict(gate=Gate(beat={"popularity": 0.05})).outcome == "held"
     assert verdict(gate=Gate(beat={})).outcome == "promoted"
+
+
+def test_of_errors_the_smaller_is_better():
+    found = figures(frequency=WORSE) | {"metric": "mae", "larger_is_better": False, "ceiling": None}
+    found["systems"] = {
+        name: {"mae": {"mean": mean}} for name, mean in (("recipe", 40.0), ("frequency", 45.0), ("popularity", 90.0))
+    }
+    assert judge(found, Gate(), BASELINES, None).serve == {"kind": "baseline", "name": "frequency"}
+    served = Champion("v1", "2026-01-01", {"recipe": MODEL}, {"mae": 80.0})
+    better = figures(against=BEATEN) | {key: found[key] for key in ("metric", "larger_is_better", "ceiling", "systems")}
+    assert "mae 40.0000, 100% better than 80.0000" in judge(better, Gate(), BASELINES, served).reason

@@ -118,7 +118,7 @@ def test_a_file_says_what_it_leaves_out_by_default(write):
 
 WRONG = [
     # what stands there, what is written instead, what the refusal says
-    ("task: recommend", "task: recomend", "task: input should be 'recommend', got 'recomend'"),
+    ("task: recommend", "task: recomend", "task: input should be 'recommend', 'classify' or 'regress', got 'recomend'"),
     ("description: Next purchases.\n", "", "description: missing; add it"),
     ("timezone:", "timezon:", "timezon: unknown field; did you mean 'timezone'?"),
     ("Europe/Berlin", "Mars/Phobos", "timezone: is not a time zone, such as Europe/Berlin or UTC"),
@@ -164,12 +164,12 @@ WRONG = [
     (
         "client: {type: string",
         "client: {type: integer",
-        "recommend.interactions.user: declare 'client' as {type: string, required: true}: ids are opaque",
+        "recommend.interactions.user: declare sales.client as {type: string, required: true}: ids are opaque",
     ),
     (
         "article: {type: string, required: true}",
         "article: {type: string}",
-        "recommend.interactions.item: declare 'article' as {type: string, required: true}: ids are opaque",
+        "recommend.interactions.item: declare sales.article as {type: string, required: true}: ids are opaque",
     ),
     (
         "source: sales,",
@@ -222,7 +222,7 @@ def test_a_wrong_file_is_refused_with_the_field_and_the_mend(write, old, new, sa
 
 def test_everything_that_is_wrong_is_said_at_once(write):
     message = refused(write(None, ("description: Next purchases.\n", ""), ("task: recommend", "task: x")))
-    assert message == "description: missing; add it; task: input should be 'recommend', got 'x'"
+    assert message == "description: missing; add it; task: input should be 'recommend', 'classify' or 'regress', got 'x'"
 
 
 def test_a_field_given_twice_is_named_with_its_line(write):

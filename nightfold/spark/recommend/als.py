@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nightfold.errors import Permanent
 from nightfold.lake import filesystem
 from nightfold.spark.arrays import lists
-from nightfold.spark.recommend.windows import Window
+from nightfold.spark.windows import Window
 
 import numpy as np
 import pyarrow as pa

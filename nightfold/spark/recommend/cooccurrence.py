@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from nightfold.lake import filesystem
 from nightfold.spark.arrays import starts
-from nightfold.spark.recommend.windows import Window
+from nightfold.spark.windows import Window
 
 import numpy as np
 import pyarrow as pa

@@ -19,7 +19,7 @@ from nightfold.spark.recommend.history import Block, Pairs, blocks
 from nightfold.spark.recommend.knowledge import Places
 from nightfold.spark.recommend.parts import folder, part
 from nightfold.spark.recommend.ranking_features import features
-from nightfold.spark.recommend.windows import TONIGHT, Window, of_facts
+from nightfold.spark.windows import TONIGHT, Window, of_facts
 
 import numpy as np
 import pyarrow as pa

@@ -13,13 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date
 
-from nightfold import rollup, schemas
+from nightfold import schemas
 from nightfold.errors import BadInput
-from nightfold.spark import tables
+from nightfold.spark import layers, tables, windows
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.recommend import als, cooccurrence, history, indexing, item_statistics, windows
-from nightfold.spark.recommend.windows import Window
+from nightfold.spark.recommend import als, cooccurrence, history, indexing, item_statistics
 from nightfold.spark.together import each
+from nightfold.spark.windows import Window
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -27,21 +27,14 @@ from pyspark.sql import functions as F
 ACTIVE_DAYS = 7
 
 
-def layer(spark: SparkSession, job: Job, source: str) -> DataFrame:
-    """One source's clean rows: every night up to `ds`, or tonight's snapshot."""
-    folders = rollup.folders(job.lake.get("clean", job.ds), source, until=job.ds)
-    schema = schemas.clean(job.pipeline.sources[source])
-    return tables.read(spark, schema, [job.lake.spark_path(folder) for folder in folders], what=f"clean/{source}")
-
-
 def pasts(spark: SparkSession, job: Job) -> tuple[int, int]:
     """Write users, items, interactions and histories; returns the first and the last day on which somebody took something."""
     task = job.pipeline.recommend
     partitions = job.pipeline.resources.shuffle_partitions
-    clean = layer(spark, job, task.interactions.source)
+    clean = layers.clean(spark, job, task.interactions.source)
     taken = indexing.events(clean, job.pipeline, until=job.ds).repartition(partitions, "user_id").persist()
     try:
-        products = layer(spark, job, task.items.source) if task.items else None
+        products = layers.clean(spark, job, task.items.source) if task.items else None
         users = indexing.index(taken.select(F.col("user_id").alias("id")).distinct(), name="user")
         item_ids = taken.select(F.col("item_id").alias("id")).distinct()
         items = indexing.catalogue(item_ids, taken, products, job.pipeline, until=job.ds)

@@ -6,7 +6,7 @@ from typing import Any
 from nightfold import schemas
 from nightfold.spark.recommend.candidates import SOURCES
 from nightfold.spark.recommend.list_maker import chance
-from nightfold.spark.recommend.windows import EPOCH
+from nightfold.spark.windows import EPOCH
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nightfold.lake import filesystem
 from nightfold.spark import tables
 from nightfold.spark.recommend.history import Block, Pairs, blocks
-from nightfold.spark.recommend.windows import Window
+from nightfold.spark.windows import Window
 
 import numpy as np
 import pyarrow as pa

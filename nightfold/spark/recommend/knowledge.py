@@ -7,7 +7,7 @@ from nightfold.lake import filesystem
 from nightfold.spark.arrays import find
 from nightfold.spark.recommend import item_statistics
 from nightfold.spark.recommend.item_statistics import ItemStatistics
-from nightfold.spark.recommend.windows import Window
+from nightfold.spark.windows import Window
 
 import numpy as np
 import pyarrow as pa

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import Any
 
 from nightfold import schemas
-from nightfold.champion import champion, tonight
+from nightfold.champion import by, champion, tonight
 from nightfold.spark import tables
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.recommend import examples, item_statistics, list_checks
 from nightfold.spark.recommend.candidates import POPULAR, TOGETHER
 from nightfold.spark.recommend.parts import part
 from nightfold.spark.recommend.ranker import baseline
-from nightfold.spark.recommend.windows import TONIGHT
+from nightfold.spark.windows import TONIGHT
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.tuning import CrossValidatorModel
@@ -94,12 +94,6 @@ def model_of(job: Job, recipe: dict[str, Any]) -> PipelineModel:
     return model if recipe["kind"] == "model" else baseline(recipe["name"], model.stages[-1])
 
 
-def _by(recipe: dict[str, Any], ds: str) -> str:
-    if recipe["kind"] == "baseline":
-        return f", by the baseline {recipe['name']}"
-    return "" if recipe["night"] == ds else f", by the champion of night {recipe['night']}"
-
-
 def main(spark: SparkSession, job: Job) -> Outcome:
     recipe, n = tonight(job.lake, job.ds), job.pipeline.recommend.top_n
     model = model_of(job, recipe)
@@ -116,7 +110,7 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     distinct = written.select(F.explode("items.id")).distinct().count()
     return Outcome(
         summary=f"{counted['lists']:,} lists of {counted['shortest']} to {counted['longest']} items, {distinct:,} different items"
-        + _by(recipe, job.ds),
+        + by(recipe, job.ds),
         rows=counted["lists"],
         facts={"items": distinct, "recipe": recipe, **checked},
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from nightfold.spark.recommend import als, cooccurrence, item_statistics
 from nightfold.spark.recommend.history import Block, blocks
 from nightfold.spark.recommend.knowledge import Places
-from nightfold.spark.recommend.windows import Window
+from nightfold.spark.windows import Window
 
 import pyarrow as pa
 import pyarrow.parquet as pq

@@ -2,7 +2,7 @@
 
 from nightfold.spark.recommend import als
 from nightfold.spark.recommend.als import AlsSettings, TooManyInteractions
-from nightfold.spark.recommend.windows import Window
+from nightfold.spark.windows import Window
 
 import numpy as np
 import pytest

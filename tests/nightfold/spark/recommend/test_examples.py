@@ -5,7 +5,7 @@ from dataclasses import replace
 from nightfold.spark.recommend import candidates, examples
 from nightfold.spark.recommend.candidates import Limits
 from nightfold.spark.recommend.examples import Settings
-from nightfold.spark.recommend.windows import Window
+from nightfold.spark.windows import Window
 
 import numpy as np
 import pytest

@@ -6,8 +6,9 @@ from nightfold import schemas
 from nightfold.champion import record
 from nightfold.lake import Lake, Manifest
 from nightfold.spark import tables
-from nightfold.spark.recommend.truth import due, judge_what_came_true
-from nightfold.spark.recommend.windows import EPOCH
+from nightfold.spark.recommend.truth import measure
+from nightfold.spark.truth import due, judge_what_came_true
+from nightfold.spark.windows import EPOCH
 from nightfold.store import VersionManifest
 
 import pytest
@@ -52,7 +53,7 @@ def truth(night: str = LIVE) -> dict:
 
 
 def test_the_lists_that_were_live_are_judged_on_the_days_after(night):
-    judge_what_came_true(night, job("evaluate", shop(), DS))
+    judge_what_came_true(night, job("evaluate", shop(), DS), measure)
     found = truth()
     assert (found["version"], found["forecast"], found["days"]) == ("v1", {"ndcg": 0.4}, 2)
     assert found["metrics"]["users"] == 2, "cid took nothing, and what cannot be listed is no miss"
@@ -61,7 +62,7 @@ def test_the_lists_that_were_live_are_judged_on_the_days_after(night):
 
 
 def test_with_exclude_seen_only_what_was_new_counts(night):
-    judge_what_came_true(night, job("evaluate", shop(exclude_seen=True), DS))
+    judge_what_came_true(night, job("evaluate", shop(exclude_seen=True), DS), measure)
     assert truth()["metrics"] == pytest.approx({"users": 2, "ndcg": 0.0, "recall": 0.0, "map": 0.0})
 
 
@@ -69,14 +70,14 @@ def test_a_night_is_judged_once_its_days_have_come_and_again_when_it_was_publish
     tonight = job("evaluate", shop(), DS)
     promoted("2026-01-07", "v2", night, LISTS)
     assert [found for found, _ in due(tonight)] == [LIVE]
-    judge_what_came_true(night, tonight)
+    judge_what_came_true(night, tonight, measure)
     assert due(tonight) == []
     promoted(LIVE, "v3", night, {"ann": ["z", "x"]})
-    judge_what_came_true(night, tonight)
+    judge_what_came_true(night, tonight, measure)
     assert (truth()["version"], truth()["metrics"]["ndcg"]) == ("v3", pytest.approx(1.0))
 
 
 def test_days_on_which_nobody_took_anything_are_no_failure(night):
     promoted("2026-01-01", "v0", night, {"nobody": ["x"]})
-    judge_what_came_true(night, job("evaluate", shop(), DS))
+    judge_what_came_true(night, job("evaluate", shop(), DS), measure)
     assert truth("2026-01-01")["metrics"] == {"users": 0}

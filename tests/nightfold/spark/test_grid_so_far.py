@@ -1,7 +1,7 @@
 """A retry knows what the try before it has found, and nothing that another input gave."""
 
 from nightfold.lake import Lake
-from nightfold.spark.recommend.grid_so_far import GridSoFar
+from nightfold.spark.grid_so_far import GridSoFar
 
 
 def test_a_later_attempt_goes_on_and_another_input_begins_anew(home):

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from nightfold.spark.recommend.windows import EPOCH, HistoryTooShort, plan
+from nightfold.spark.windows import EPOCH, HistoryTooShort, plan
 
 import pytest
 from helpers import tiny_shop

@@ -1,0 +1,92 @@
+"""The systems of an evaluation side by side.
+
+Keys of the figures; what is missing is not shown:
+
+    metric, larger_is_better   what chooses; absent: ndcg, True
+    systems      name → metric → {"mean", "low", "high"}: ndcg, recall (recommend), average_precision, lift, log_loss (classify), mae,
+                 rmse (regress); recommend: and "user_coverage", "item_coverage", "new_share", "novelty_bits"
+    mean_label   of the test window: the share that came true, or the mean number
+    differences  baseline → {"mean", "low", "high"}
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from nightfold.reports import plots
+from nightfold.reports.page import Html, figure, table, tag
+from nightfold.reports.words import NONE, number, percent
+
+OURS = "recipe"
+WORDS = {
+    "average_precision": "average precision",
+    "lift": "lift at 10%",
+    "log_loss": "log loss",
+    "mae": "mean absolute error",
+    "rmse": "root mean square error",
+}
+
+
+def key_of(figures: Mapping[str, Any]) -> str:
+    """The metric, as the figures name it."""
+    return str(figures.get("metric", "ndcg"))
+
+
+def metric_of(figures: Mapping[str, Any]) -> str:
+    """The metric, for people."""
+    key = key_of(figures)
+    words = WORDS.get(key, key.upper())
+    return f"{words}@{figures['k']}" if "k" in figures else words
+
+
+def systems(figures: Mapping[str, Any]) -> Iterator[Html]:
+    """Means and differences as plots, and a table of all metrics."""
+    measured = _ours_first(figures.get("systems", {}))
+    if not measured:
+        return
+    key, words = key_of(figures), metric_of(figures)
+    drawn = []
+    chosen = {name: found[key] for name, found in measured.items() if found.get(key)}
+    if chosen:
+        drawn.append(figure(plots.intervals(chosen, label=words), "With 95% intervals over users."))
+    if figures.get("differences"):
+        larger = figures.get("larger_is_better", True)
+        label = f"{words}: recipe minus baseline" if larger else f"{words}: baseline minus recipe"
+        plot = plots.intervals(figures["differences"], label=label, zero=True)
+        drawn.append(figure(plot, "Differences on the same users, paired bootstrap, 95%: right of zero, the recipe is better."))
+    yield tag("div", *drawn, cls="pair")
+    head, rows = _lists(figures, measured) if figures.get("task", "recommend") == "recommend" else _predictions(figures, measured)
+    yield tag("div", table(head, rows, numeric=range(1, len(head))), cls="card")
+
+
+def _lists(figures: Mapping[str, Any], measured: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[object]]]:
+    head = ("system", metric_of(figures), "95%", f"recall@{figures.get('k', 'k')}", "95%", "users with a past", "items on any list")
+    rows: list[list[object]] = []
+    for name, found in measured.items():
+        chosen, recall = found.get(key_of(figures)) or {}, found.get("recall") or {}
+        means = [three(chosen.get("mean")), range_of(chosen), three(recall.get("mean")), range_of(recall)]
+        shares = [percent(found.get(key)) for key in ("user_coverage", "item_coverage", "new_share")]
+        rows.append([name, *means, *shares, number(found.get("novelty_bits"))])
+    return (*head, "new to the user", "novelty, bits"), rows
+
+
+def _predictions(figures: Mapping[str, Any], measured: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[object]]]:
+    shown = [key for key in WORDS if key in measured.get(OURS, {})]
+    rows: list[list[object]] = []
+    for name, found in measured.items():
+        cells = [cell for key in shown for cell in (three((found.get(key) or {}).get("mean")), range_of(found.get(key) or {}))]
+        rows.append([name, *cells])
+    return ("system", *(cell for key in shown for cell in (WORDS[key], "95%"))), rows
+
+
+def _ours_first(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: found[name] for name in sorted(found, key=lambda name: name != OURS)}
+
+
+def range_of(found: Mapping[str, float]) -> str:
+    """An interval."""
+    return f"{three(found['low'])} to {three(found['high'])}" if "low" in found and "high" in found else NONE
+
+
+def three(value: float | None) -> str:
+    """To three digits after the point; large numbers to one."""
+    return NONE if value is None else f"{value:.3f}" if abs(value) < 100 else f"{value:,.1f}"
