@@ -47,9 +47,12 @@ def say_lists(pipeline: str, *, say: Callable[[str], None]) -> None:
 
 
 def _titles(pipeline: str, night: str, ids: set[str]) -> dict[str, str | None]:
-    """The names that the catalogue gives to some items."""
+    """The names that the catalogue gives to some items; none where there are no items, but predictions."""
     lake = Lake(pipeline)
-    items = dataset(lake.local_path(f"{lake.get('features', night).data}/items"), filesystem=lake.fs, format="parquet")
+    features = lake.get("features", night)
+    if "items" not in features.facts:
+        return {}
+    items = dataset(lake.local_path(f"{features.data}/items"), filesystem=lake.fs, format="parquet")
     rows = items.to_table(columns=["id", "title"], filter=field("id").isin(sorted(ids))).to_pylist()
     return {row["id"]: row["title"] for row in rows}
 

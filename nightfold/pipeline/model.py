@@ -223,7 +223,7 @@ class Pipeline(Part):
             if events.through is not None:
                 timed = events.through.source
                 for source in (events.source, timed):
-                    self._column(f"{field}.through.on", source, events.through.on)
+                    self._column(f"{field}.through.column", source, events.through.column)
             column = self._column(f"{field}.time", timed, events.time)
             if column.type not in ("date", "timestamp"):
                 raise ValueError(f"{field}.time: {events.time!r} must be a date or timestamp, not {column.type}")
@@ -235,6 +235,8 @@ class Pipeline(Part):
                 self._column(f"{field}.distinct", events.source, column_name)
         for attributes in task.attributes:
             self._id("predict.attributes: predict.key", attributes.source, task.key)
+            if self.sources[attributes.source].nightly:
+                raise ValueError(f"predict.attributes.source: {attributes.source!r} must be a snapshot; facts of days are events")
             for column_name in attributes.columns:
                 self._column("predict.attributes.columns", attributes.source, column_name)
 

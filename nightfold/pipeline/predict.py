@@ -14,7 +14,7 @@ class Through(Part):
     """Where the time of an event stands, when it is in another source."""
 
     source: Name
-    on: str
+    column: str
     """A column of both."""
 
 

@@ -36,7 +36,7 @@ def daily(spark: SparkSession, job: Job, name: str) -> DataFrame:
     events = task.events[name]
     rows = layers.clean(spark, job, events.source)
     if events.through is not None:
-        on = events.through.on
+        on = events.through.column
         times = layers.clean(spark, job, events.through.source).groupBy(on).agg(F.min(events.time).alias(events.time))
         rows = rows.drop(events.time).join(times, on)
     day = F.unix_date(F.to_date(F.col(events.time))).alias("day")

@@ -1,0 +1,62 @@
+"""Average precision, lift and their intervals, held against scikit-learn."""
+
+from nightfold.spark.evaluators import NothingToJudge
+from nightfold.spark.predict import metrics
+from nightfold.spark.predict.metrics import AveragePrecisionEvaluator, calibration, ranked
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score
+
+DRAW = np.random.default_rng(5)
+LABELS = (DRAW.random(600) < 0.15).astype(float)
+GOOD = np.round(LABELS * 0.3 + DRAW.random(600), 2)  # with ties
+FLAT = np.zeros(600)
+
+
+@pytest.fixture
+def judged(utc):
+    rows = [(f"k{i:03}", float(label), float(good), 0.0) for i, (label, good) in enumerate(zip(LABELS, GOOD, strict=True))]
+    return utc.createDataFrame(rows, "key string, label double, recipe double, flat double").repartition(3)
+
+
+def test_average_precision_is_that_of_scikit_learn_also_with_ties(judged):
+    for column, scores in (("recipe", GOOD), ("flat", FLAT)):
+        found = AveragePrecisionEvaluator().evaluate(judged.withColumn("predicted", judged[column]))
+        assert found == pytest.approx(average_precision_score(LABELS, scores))
+
+
+def test_nothing_happened_is_said(utc):
+    rows = utc.createDataFrame([(0.5, 0.0), (0.4, 0.0)], "predicted double, label double")
+    with pytest.raises(NothingToJudge, match="nothing happened in these days that was to be predicted"):
+        AveragePrecisionEvaluator().evaluate(rows)
+
+
+def test_the_mean_is_exact_and_the_intervals_are_paired(judged):
+    found = ranked(judged, ["recipe", "flat"], seed=1, certainty=0.95)
+    means = {name: found["means"][name]["average_precision"] for name in ("recipe", "flat")}
+    assert means["recipe"]["mean"] == pytest.approx(average_precision_score(LABELS, GOOD), abs=1e-6)
+    assert means["flat"]["mean"] == pytest.approx(LABELS.mean(), abs=1e-6)
+    less = found["less"]["recipe", "flat"]
+    assert less["mean"] == pytest.approx(means["recipe"]["mean"] - means["flat"]["mean"], abs=2e-6)
+    assert 0 < less["low"] < less["mean"] < less["high"]
+    assert less == ranked(judged.repartition(2), ["recipe", "flat"], seed=1, certainty=0.95)["less"]["recipe", "flat"]
+
+
+def test_more_rows_than_bins_lose_little(judged, monkeypatch):
+    monkeypatch.setattr(metrics, "BINS", 100)
+    found = ranked(judged, ["recipe"], seed=1, certainty=0.95)["means"]["recipe"]["average_precision"]
+    assert found["mean"] == pytest.approx(average_precision_score(LABELS, GOOD), abs=0.01)
+
+
+def test_lift_is_how_much_more_often_it_happens_among_the_first_tenth(utc):
+    rows = [(f"k{i}", float(i < 6), float(100 - i)) for i in range(100)]
+    found = ranked(utc.createDataFrame(rows, "key string, label double, recipe double"), ["recipe"], seed=1, certainty=0.95)
+    assert found["means"]["recipe"]["lift"]["mean"] == pytest.approx(10.0)
+
+
+def test_calibration_is_by_tenths_of_the_rows(judged):
+    found = calibration(judged)
+    assert [entry["candidates"] for entry in found] == [60] * 10
+    assert found[0]["predicted"] < found[-1]["predicted"]
+    assert sum(entry["observed"] * entry["candidates"] for entry in found) == pytest.approx(LABELS.sum())

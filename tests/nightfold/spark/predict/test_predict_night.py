@@ -1,0 +1,157 @@
+"""The stages of classify and regress on a small club, with a real store: examples, model, evaluation, predictions, truth."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import spark_jobs.clean as clean
+import spark_jobs.evaluate as evaluate
+import spark_jobs.features as features
+import spark_jobs.ingest as ingest
+import spark_jobs.promote as promote
+import spark_jobs.publish as publish
+import spark_jobs.score as score
+import spark_jobs.train as train
+from nightfold import tracking
+from nightfold.errors import BadInput
+from nightfold.lake import Lake
+from nightfold.pipeline import Pipeline
+from nightfold.spark.job import _arguments, _job
+from nightfold.spark.predict import examples
+from nightfold.spark.predict.features import written
+from nightfold.spark.windows import EPOCH, Window
+from nightfold.stages import BY_NAME
+from nightfold.store import open_store
+from nightfold.store.lists import lookup
+
+import pytest
+from club import CLASSIFY, CLUB, MEMBERS, NIGHT, club, files
+from helpers import job, land, run
+from pyspark.sql import functions as F
+
+LATER = "2026-02-08"
+"""Four days after: what was predicted of NIGHT has come."""
+
+
+@pytest.fixture(scope="module")
+def landed(spark, tmp_path_factory, valkey_server) -> Iterator[None]:
+    """Night NIGHT is clean; the club's files are landed up to LATER."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("club")
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        for name in ("LAKE", "LANDING"):
+            (home / name.lower()).mkdir()
+            patch.setenv(f"NIGHTFOLD_{name}", f"file://{home / name.lower()}")
+        valkey_server.client.flushall()
+        patch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
+        patch.setattr(tracking, "log_training", lambda *given, **named: "run-1")
+        patch.setattr(tracking, "crown", lambda *given, **named: None)
+        for path, lines in files(LATER).items():
+            if "/visits/" in path or "/tips/" in path:
+                head, *rows = lines
+                for night, wanted in ((NIGHT, lambda day: day <= NIGHT), (LATER, lambda day: day > NIGHT)):
+                    place = path.replace(LATER, night)
+                    land(home, place, [head, *(row for row in rows if wanted(row.split(",")[1]))])
+            else:
+                land(home, path, lines)
+        for stage in (ingest, clean):
+            run(stage, club(), NIGHT)
+        yield
+
+
+def through(pipeline: Pipeline, night: str = NIGHT) -> dict[str, str]:
+    """Every stage after `clean`; stage → what it said."""
+    stages = (features, train, evaluate, score, publish)
+    said = {stage.__name__.rsplit(".", 1)[-1]: run(stage, pipeline, night) for stage in stages}
+    last = job("promote", pipeline, night)
+    last.turn = last.store.take_turn("club", "by hand", night, seconds=60)
+    said["promote"] = promote.main(last)
+    last.store.leave_turn("club", "by hand")
+    return said
+
+
+@pytest.fixture(scope="module")
+def spend(landed) -> dict[str, str]:
+    return through(club())
+
+
+def test_examples_say_what_was_known_at_the_cutoff_and_what_came_after(spark, spend):
+    assert spend["features"].startswith(f"{MEMBERS} keys with ")
+    tonight = job("train", club(), NIGHT)
+    first = written(spark, tonight, [1]).orderBy("key").first().asDict()
+    rows = [line.split(",") for line in files()[f"club/visits/{NIGHT}.csv"][1:]]
+    days = {day: float(paid) for member, day, paid, _ in rows if member == first["key"]}
+    cutoff = "2026-01-31"
+    known = [day for day in days if day <= cutoff]
+    assert first["visits_rows_8"] == sum(day >= "2026-01-24" for day in known)
+    assert first["visits_paid_16"] == pytest.approx(sum(days[day] for day in known if day >= "2026-01-16"))
+    assert first["visits_since_last"] == 31 - int(max(known)[-2:])
+    assert first["label"] == pytest.approx(sum(paid for day, paid in days.items() if day > cutoff))
+    assert first["before"] == pytest.approx(sum(days[day] for day in known if day > "2026-01-27"))
+    assert first["average"] == pytest.approx(sum(days[day] for day in known if day > "2026-01-19") / 3)
+    assert first["members_town"] == "lower"
+    assert (first["letters_rows_16"], first["letters_since_first"]) == (0.0, 21.0), "sent on the 10th"
+    other = written(spark, tonight, [0]).where("key = 'm001'").first()
+    assert other["letters_since_last"] is None, "what is sent after the night is not known"
+    assert other["label"] is None
+    assert other["members_town"] is None
+
+
+def test_days_after_a_cutoff_change_no_example_of_it_but_its_label(spark, spend):
+    tonight, window = job("features", club(), NIGHT), Window(1, (date(2026, 1, 31) - EPOCH).days, 4)
+    days = {name: examples.daily(spark, tonight, name) for name in club().predict.events}
+    table, plain = examples.table(spark, [window]), club({"predict": {"attributes": []}})
+    made = lambda given: sorted(examples.made(plain, given, table, []).drop("label").collect(), key=lambda row: row["key"])  # noqa: E731
+    known = {name: rows.where(F.col("day") <= window.cutoff) for name, rows in days.items()}
+    future = {name: rows.unionByName(rows.withColumn("day", F.lit(window.cutoff + 1))) for name, rows in days.items()}
+    assert made(known) == made(future)
+
+
+def test_predictions_are_read_like_lists_and_say_why(spend):
+    assert spend["score"].startswith(f"{MEMBERS} predictions of paid, ")
+    (found,) = lookup(open_store(), "club", ["m001"])
+    (item,) = found["items"]
+    assert item["id"] == "paid"
+    assert item["score"] > 0
+    assert " visits so far, the last " in item["why"]
+    (unknown,) = lookup(open_store(), "club", ["nobody"])
+    assert unknown["source"] == "fallback"
+    assert unknown["items"][0]["why"] == "the mean of all"
+
+
+def test_the_page_says_whether_to_trust_it(spend):
+    evaluation = Lake("club").get("evaluation", NIGHT)
+    page = Lake("club").read_text(evaluation.facts["report"])
+    for words in ("club: the predictions of", "mean absolute error", "own average", "What the ranker looks at", "promoted"):
+        assert words in page
+    assert evaluation.facts["metrics"]["mae"] < evaluation.facts["metrics"]["mae_mean"]
+    assert evaluation.facts["served"]["mae"] == evaluation.facts["metrics"]["mae"]
+
+
+def test_a_night_whose_model_is_held_gets_the_best_baseline(landed):
+    strict = club(CLASSIFY | {"pipeline": "tips", "gate": {"beat": {"past events": 5.0}}})
+    for stage in (ingest, clean):
+        run(stage, strict, NIGHT)
+    for stage in (features, train, evaluate):
+        said = run(stage, strict, NIGHT)
+    assert "held: first night: the best baseline, past events, is published: past events is not beaten" in said
+    assert run(score, strict, NIGHT).endswith(", by the baseline past events")
+    figures = Lake("tips").get("evaluation", NIGHT).facts["metrics"]
+    assert {"average_precision", "lift", "log_loss", "average_precision_past_events"} <= set(figures)
+
+
+def test_what_came_true_is_kept_beside_the_forecast(landed, spend):
+    for stage in (ingest, clean):
+        run(stage, club(), LATER)
+    through(club(), LATER)
+    truth = Lake("club").get("truth", NIGHT).facts
+    assert truth["metrics"]["users"] == MEMBERS
+    assert truth["metrics"]["mae"] == pytest.approx(truth["forecast"]["mae"], rel=0.5)
+    assert "what came true" in Lake("club").read_text(Lake("club").get("evaluation", LATER).facts["report"])
+
+
+def test_length_of_lists_is_refused_where_there_are_none(landed, monkeypatch, tmp_path):
+    (tmp_path / "club.yaml").write_text(CLUB)
+    monkeypatch.setenv("NIGHTFOLD_PIPELINES", str(tmp_path))
+    arguments = _arguments(BY_NAME["score"], ["--pipeline", "club", "--ds", NIGHT, "--top-n", "5"])
+    with pytest.raises(BadInput, match="--top-n: club makes no lists, it is there to regress: leave it empty"):
+        _job(BY_NAME["score"], arguments)

