@@ -66,7 +66,7 @@ def nightly(pipeline: Pipeline) -> DAG:
         start_date=pendulum.datetime(schedule.start.year, schedule.start.month, schedule.start.day, tz=pipeline.timezone),
         catchup=False,
         max_active_runs=1,
-        params=PARAMS,
+        params=PARAMS if pipeline.recommend is not None else {name: PARAMS[name] for name in PARAMS if name != "top_n"},
         tags=["nightfold", pipeline.task],
         user_defined_macros={"night": lambda dag_run, params: night_of(dag_run, params, pipeline.timezone)},
         default_args={
@@ -112,6 +112,7 @@ def nightly(pipeline: Pipeline) -> DAG:
                 night=NIGHT,
                 wanted="{{ params.promote }}",
                 keep=pipeline.publish.keep,
+                write=pipeline.write.model_dump() if pipeline.write is not None else None,
                 store=pipeline.publish.connection,
             )
     tasks["ingest"] >> tasks["clean"] >> [tasks["profile"], tasks["features"]]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from nightfold import tracking, writeback
 from nightfold.champion import record
 from nightfold.lake import Lake
-from nightfold.pipeline import Pipeline
+from nightfold.pipeline.predict import WriteBack
 from nightfold.store import Store, VersionManifest
 
 ABANDONED = 6 * 3600.0  # seconds after which an attempt that was never sealed is dead: longer than any publish may take
@@ -39,15 +39,15 @@ def promote(
     return f"version {staged['version']} of night {night} was live already: nothing changed{written}"
 
 
-def written_back(pipeline: Pipeline, uri_of: Callable[[str], str]) -> Callable[[VersionManifest], str] | None:
+def written_back(target: WriteBack | None, pipeline: str, uri_of: Callable[[str], str]) -> Callable[[VersionManifest], str] | None:
     """What `promote` is to call for a pipeline whose predictions go into a database, too.
 
+    :param target: the pipeline's `predict.write`
     :param uri_of: an Airflow Connection's id → its URI
     """
-    target = pipeline.predict.write if pipeline.predict is not None else None
     if target is None:
         return None
-    return lambda promoted: writeback.replace(target, uri_of(target.connection), Lake(pipeline.pipeline), promoted)
+    return lambda promoted: writeback.replace(target, uri_of(target.connection), Lake(pipeline), promoted)
 
 
 def crown(promoted: VersionManifest) -> None:

@@ -13,6 +13,7 @@ from nightfold import maintenance, stages
 from nightfold import pipeline as pipelines
 from nightfold.errors import NightfoldError, NotCommitted, OlderNight, Permanent, PromotionHeld
 from nightfold.lake import Lake
+from nightfold.pipeline.predict import WriteBack
 from nightfold.promotion import promote, written_back
 from nightfold.store import Turn, store_at
 
@@ -179,14 +180,16 @@ class PromoteOperator(InTurn):
 
     :param wanted: "True", or the version is left staged (templated)
     :param keep: how many promoted versions stay
+    :param write: {"connection", "table"} where predictions go, too
     """
 
     template_fields: Sequence[str] = ("night", "wanted")
 
-    def __init__(self, *, wanted: str, keep: int, **kwargs: Any) -> None:
+    def __init__(self, *, wanted: str, keep: int, write: dict[str, str] | None = None, **kwargs: Any) -> None:
         super().__init__(last=True, **kwargs)
         self.wanted = wanted
         self.keep = keep
+        self.write = write
 
     def execute(self, context: Context) -> str:
         with self.turn(context) as turn:
@@ -197,7 +200,8 @@ class PromoteOperator(InTurn):
             self.skipped(f"night {self.night} is staged, not promoted, as the trigger form says; live stays")
         try:
             store = store_at(BaseHook.get_connection(self.store).get_uri())
-            write = written_back(pipelines.named(self.pipeline), lambda connection: BaseHook.get_connection(connection).get_uri())
+            target = WriteBack(**self.write) if self.write is not None else None
+            write = written_back(target, self.pipeline, lambda connection: BaseHook.get_connection(connection).get_uri())
             outcome = promote(store, self.pipeline, self.night, token=turn.token, keep=self.keep, write=write)
         except (PromotionHeld, OlderNight) as error:
             self.skipped(error)

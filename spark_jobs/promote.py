@@ -14,7 +14,7 @@ from nightfold.spark.job import Job, run_plain
 
 
 def main(job: Job) -> str:
-    write = written_back(job.pipeline, connection_uri)
+    write = written_back(job.pipeline.write, job.pipeline.pipeline, connection_uri)
     return promote(job.store, job.pipeline.pipeline, job.ds, token=job.turn.token, keep=job.pipeline.publish.keep, write=write)
 
 

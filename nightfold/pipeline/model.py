@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from nightfold.pipeline.base import Part
 from nightfold.pipeline.families import Families, GradientBoosting, Linear
 from nightfold.pipeline.gate import Gate
-from nightfold.pipeline.predict import BASELINES, METRICS, Predict
+from nightfold.pipeline.predict import BASELINES, METRICS, Predict, WriteBack
 from nightfold.pipeline.recommend import Recommend
 from nightfold.pipeline.sources import Column, ConnectionId, Name, Source, TableSource
 
@@ -272,8 +272,13 @@ class Pipeline(Part):
     def connections(self) -> list[str]:
         """Ids of the Airflow Connections that its jobs need, sorted."""
         tables = {s.connection for s in self.sources.values() if isinstance(s, TableSource)}
-        written = {self.predict.write.connection} if self.predict is not None and self.predict.write is not None else set()
+        written = {self.write.connection} if self.write is not None else set()
         return sorted(tables | written | {self.publish.connection})
+
+    @property
+    def write(self) -> WriteBack | None:
+        """Where its predictions go, too."""
+        return self.predict.write if self.predict is not None else None
 
     @property
     def metric(self) -> str:

@@ -58,11 +58,19 @@ def test_the_shipped_pipelines_become_dags_without_import_errors(shipped):
     assert shipped.import_errors == {}
     names = [file.stem for file in (ROOT / "pipelines").glob("*.yaml")]
     assert set(shipped.dags) == {"nightfold_maintenance", *(f"nightly_{name}" for name in names)}
-    assert shipped.dags["nightfold_maintenance"].task_ids == names
+    assert sorted(shipped.dags["nightfold_maintenance"].task_ids) == sorted(names)
 
 
 def test_the_tasks_are_the_promised_ones_in_the_promised_order(grocery):
     assert grocery.task_ids == PROMISED
+
+
+def test_predictions_have_no_length_and_go_into_the_database_that_the_file_names(shipped):
+    redemption = shipped.dags["nightly_redemption"]
+    assert redemption.task_ids == PROMISED
+    assert set(redemption.params) == {"ds", "promote"}
+    assert redemption.get_task("promote").write == {"connection": "grocer_db", "table": "redemption_predictions"}
+    assert shipped.dags["nightly_grocery"].get_task("promote").write is None
 
 
 def test_the_tasks_depend_on_each_other_as_the_data_flows(grocery):

@@ -39,7 +39,10 @@ def test_the_shipped_files_say_what_they_are():
             {"predict": {"crosses": [["purchases_rows_7", "nothing"]]}},
             "crosses: no feature 'nothing'; there are: purchases_since_last",
         ),
-        ({"predict": {"events": {"purchases": {"sums": ["basket_id"]}}}}, "'basket_id' must be a number, not string"),
+        (
+            {"predict": {"crosses": None, "events": {"purchases": {"sums": ["basket_id"]}}}},
+            "'basket_id' must be a number, not string",
+        ),
         ({"predict": {"events": {"purchases": {"time": "basket_id"}}}}, "'basket_id' must be a date or timestamp, not string"),
         ({"predict": {"events": {"campaigns": {"through": {"column": "x"}}}}}, "has no column 'x'"),
         (

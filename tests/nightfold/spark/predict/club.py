@@ -69,8 +69,7 @@ split: {test_days: 4, validation_days: 4, folds: 2}
 training:
   windows: 3
   families:
-    xgboost: {n_estimators: [20], max_depth: [2, 3], min_child_weight: [1]}
-    linear: {reg_param: [0.001, 0.1]}
+    linear: {reg_param: [0.001, 0.01, 0.1, 1.0]}
 gate: {beat: {}}
 schedule: {start: 2026-02-04}
 resources: {shuffle_partitions: 2}
