@@ -7,7 +7,7 @@ ARGS ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup venv run up up-cluster down status test test-all lint bench bench-faults airflow shell clean lock
+.PHONY: help setup venv run up up-cluster down status test test-all lint films bench bench-faults airflow shell clean lock
 
 PYTHON := .venv/bin/python
 WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH" \
@@ -43,6 +43,9 @@ test-all: setup lint  ## the same, and what takes longer: faults, three months o
 
 lint: venv  ## check style and format
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+
+films: setup  ## land MovieLens' ratings for pipelines/films.yaml: shows their terms, ACCEPT=yes accepts them and fetches the data
+	@$(WITH_JAVA) $(PYTHON) -m samples.films $(if $(filter yes,$(ACCEPT)),--accept)
 
 bench: setup  ## measure speed and quality; see benchmarks/README.md
 	@$(WITH_JAVA) $(PYTHON) -m benchmarks $(ARGS)

@@ -141,7 +141,7 @@ def _watch(
         if state in ("success", "failed"):
             terminal.clear()
             return state
-        if state == "queued" and not told and (others := api.running(dag_id)):
+        if state == "queued" and not told and (others := [run for run in api.running(dag_id) if run != run_id]):
             told = True
             terminal.line(f"waits for {', '.join(others)}: the runs of a pipeline are taken one by one")
         busy = [f"{task['task_id']} {task['state']}" for task in tasks if task["state"] in ("running", "queued")]

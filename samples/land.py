@@ -66,7 +66,7 @@ def land(
     """
     start = time.monotonic()
     cut = grocer.Cut(days=days, households=households, until=until)
-    folder = _local(landing_uri or settings.landing_uri()) / "grocery"
+    folder = local(landing_uri or settings.landing_uri()) / "grocery"
     in_database = _land_tables() if database else "left out"
     stamp = _stamp_of(folder)
     identity = {"made_by": grocer.made_by(), "cut": asdict(cut)}
@@ -102,10 +102,10 @@ def _land_files(folder: Path, cut: grocer.Cut, *, identity: dict, before: dict[s
     """
     delivery = grocer.delivery(cut)
     ours = {**before, **dict.fromkeys(delivery.names, -1)}
-    _write(folder / STAMP, _as_json({"identity": None, "sizes": ours}))
+    write(folder / STAMP, _as_json({"identity": None, "sizes": ours}))
     sizes, written = {}, 0
     for name, content in delivery.contents():
-        written += _write(folder / name, content)
+        written += write(folder / name, content)
         sizes[name] = len(content)
     removed = _remove(folder, before.keys() - sizes.keys())
     shape = {
@@ -115,11 +115,11 @@ def _land_files(folder: Path, cut: grocer.Cut, *, identity: dict, before: dict[s
         "transactions": delivery.transactions,
     }
     stamp = {"identity": identity, "shape": shape, "sizes": sizes}
-    _write(folder / STAMP, _as_json(stamp))
+    write(folder / STAMP, _as_json(stamp))
     return stamp, written, removed
 
 
-def _write(path: Path, content: bytes) -> bool:
+def write(path: Path, content: bytes) -> bool:
     """Make the file hold this, whole or not at all; True if it did not yet."""
     if path.is_file() and path.read_bytes() == content:
         return False
@@ -150,7 +150,7 @@ def _as_json(value: dict) -> bytes:
     return (json.dumps(value, indent=1, sort_keys=True) + "\n").encode()
 
 
-def _local(uri: str) -> Path:
+def local(uri: str) -> Path:
     if "://" in uri and not uri.startswith("file://"):
         raise BadInput(f"{uri} is not on this machine's disk: land to a path or a file:// URI, and copy from there")
     return Path(uri.removeprefix("file://")).resolve()

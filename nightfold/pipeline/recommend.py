@@ -21,6 +21,10 @@ class Interactions(Part):
     """What was paid: prices become features."""
     discount: str | None = None
     """What was taken off the price; 0 or NULL: nothing."""
+    rating: str | None = None
+    """How he liked it, a number: only what he liked counts as taken. What he did not like is still seen."""
+    liked: float = 4.0
+    """Ratings from this on say that he liked it."""
 
 
 class Items(Part):

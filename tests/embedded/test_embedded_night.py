@@ -79,7 +79,7 @@ def test_a_run_that_waits_for_another_says_so_once(settings):
 def test_wrong_words_are_refused_before_anything_starts(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NIGHTFOLD_HOME", str(tmp_path / "home"))
     assert main(["run", "--pipeline", "nope", "--ds", "2017-12-03"]) == 1
-    assert "nope.yaml: no such pipeline file; there are: grocery" in capsys.readouterr().err
+    assert "nope.yaml: no such pipeline file; there are: discovery, films, grocery" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--pipeline", "grocery", "--ds", "2017-13-40"])
     assert "'2017-13-40' is not a night: write YYYY-MM-DD" in capsys.readouterr().err

@@ -160,7 +160,7 @@ def test_a_smaller_cut_removes_the_days_that_it_landed_and_leaves_the_files_of_o
 def test_after_a_crash_in_the_middle_the_next_cut_still_knows_which_files_are_ours(tmp_path, monkeypatch):
     import samples.land as module
 
-    write, calls = module._write, []
+    write, calls = module.write, []
 
     def dies_at_the_fifth(path, content):
         calls.append(path)
@@ -168,7 +168,7 @@ def test_after_a_crash_in_the_middle_the_next_cut_still_knows_which_files_are_ou
             raise OSError("disk full")
         return write(path, content)
 
-    monkeypatch.setattr(module, "_write", dies_at_the_fifth)
+    monkeypatch.setattr(module, "write", dies_at_the_fifth)
     with pytest.raises(OSError, match="disk full"):
         small(tmp_path)
     monkeypatch.undo()

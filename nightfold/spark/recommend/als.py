@@ -69,7 +69,13 @@ def _fit(interactions: str, window: Window, settings: AlsSettings) -> Iterator[p
 
     fs, path = filesystem(interactions)
     columns = ["user", "item", "weight"]
-    taken = pq.read_table(path, filesystem=fs, partitioning=None, columns=columns, filters=ds.field("day") <= window.cutoff)
+    taken = pq.read_table(
+        path,
+        filesystem=fs,
+        partitioning=None,
+        columns=columns,
+        filters=(ds.field("day") <= window.cutoff) & (ds.field("weight") > 0),
+    )
     user_ids, row = np.unique(taken["user"].to_numpy(), return_inverse=True)
     item_ids, column = np.unique(taken["item"].to_numpy(), return_inverse=True)
     weight = taken["weight"].to_numpy()  # whole numbers: their float64 sums are exact in any order

@@ -27,7 +27,7 @@ ITEMS_OF_A_DAY = 300  # of a longer list (a reseller's) only the lowest indexes 
 def neighbours(spark: SparkSession, interactions: str, windows: Sequence[Window], *, days: int) -> DataFrame:
     """SCHEMA: the NEIGHBOURS best neighbours of every item, for every window's cutoff.
 
-    :param interactions: URI of a folder: user int, item int, day int; one row each. A task holds the pairs of `days` days
+    :param interactions: URI of a folder: user int, item int, day int, weight double; one row each. A task holds the pairs of `days` days
     """
 
     def fit(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -42,9 +42,8 @@ def neighbours(spark: SparkSession, interactions: str, windows: Sequence[Window]
 def _fit(interactions: str, number: int, cutoff: int, days: int) -> pa.RecordBatch:
     fs, path = filesystem(interactions)
     day = ds.field("day")
-    table = pq.read_table(
-        path, filesystem=fs, partitioning=None, columns=["user", "item", "day"], filters=(day <= cutoff) & (day > cutoff - days)
-    )
+    wanted = (day <= cutoff) & (day > cutoff - days) & (ds.field("weight") > 0)
+    table = pq.read_table(path, filesystem=fs, partitioning=None, columns=["user", "item", "day"], filters=wanted)
     user, item, when = (table[name].to_numpy() for name in ("user", "item", "day"))
     occasion = user.astype(np.int64) * (days + 1) + (cutoff - when)
     order = np.lexsort((item, occasion))
@@ -58,8 +57,8 @@ def _fit(interactions: str, number: int, cutoff: int, days: int) -> pa.RecordBat
     taken.data[:] = 1.0
     times = np.bincount(column, minlength=len(items)).astype(np.float64)
     both = (taken.T @ taken).tocoo()
-    wanted = (both.row != both.col) & (both.data >= TOGETHER)
-    one, other, count = both.row[wanted], both.col[wanted], both.data[wanted].astype(np.float64)
+    often = (both.row != both.col) & (both.data >= TOGETHER)
+    one, other, count = both.row[often], both.col[often], both.data[often].astype(np.float64)
     score = (count / (np.sqrt(times[one] * times[other]) + SHRINK)).astype(np.float32)
     order = np.lexsort((other, -score, one))
     one, other, score = one[order], other[order], score[order]

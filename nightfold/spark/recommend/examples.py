@@ -207,7 +207,7 @@ def _truth(
         return np.zeros(len(some.row), bool), np.zeros(len(block.users), np.int64)
     items = len(available)
     later = block.after(window.cutoff, window.days)
-    listed = available[later.item]
+    listed = available[later.item] & (later.baskets > 0)
     taken = np.unique(pair_key(later.row[listed], later.item[listed], items))
     if exclude_seen:
         taken = np.setdiff1d(taken, pair_key(pairs.row, pairs.item, items), assume_unique=True)

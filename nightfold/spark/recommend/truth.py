@@ -25,7 +25,7 @@ def taken_after(spark: SparkSession, job: Job, night: int) -> DataFrame:
     """key, taken: the ids of what each user took in the days after, of what may be listed; with exclude_seen only what was new to him."""
     taken = part(spark, job, "interactions", schemas.INTERACTIONS)
     day, last = F.col("day"), night + job.pipeline.split.test_days
-    after = taken.where((day > night) & (day <= last)).select("user", "item").distinct()
+    after = taken.where((day > night) & (day <= last) & (F.col("weight") > 0)).select("user", "item").distinct()
     if job.pipeline.recommend.filters.exclude_seen:
         after = after.join(taken.where(day <= night).select("user", "item").distinct(), ["user", "item"], "left_anti")
     items = part(spark, job, "items", schemas.ITEMS).where("available").select("item", "id")

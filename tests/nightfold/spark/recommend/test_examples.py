@@ -73,6 +73,19 @@ def test_labels_are_what_was_taken_in_the_window_and_relevant_counts_all_of_it(m
     assert 8 not in {row["item"] for row in rows}, "sold out"
 
 
+def test_what_was_seen_and_not_liked_comes_true_for_nobody_and_is_not_listed_as_new(made, block, places):
+    taken = shopping(NIGHT)
+    known = places(taken, users=USERS, groups=GROUPS, window=WINDOW, name="seen")
+    events = block(taken, USERS)
+    disliked = replace(events, baskets=np.where(events.item % 2 == 0, 0, events.baskets))
+    settings = replace(SETTINGS, limits=replace(SETTINGS.limits, exclude_seen=True))
+    rows = examples.of_block(disliked, WINDOW, known, settings, whole=True).to_pylist()
+    assert any(row["label"] for row in rows)
+    assert not any(row["label"] and row["item"] % 2 == 0 for row in rows)
+    seen = {(user, item) for user, item, day in taken if day <= WINDOW.cutoff}
+    assert not seen & {(row["user"], row["item"]) for row in rows}
+
+
 def test_models_learn_from_all_that_came_true_and_a_share_of_the_rest_and_lists_are_judged_on_all(made):
     taken = shopping(NIGHT)
     whole, sample = (made(taken, name=f"w{w}", whole=w).to_pylist() for w in (True, False))

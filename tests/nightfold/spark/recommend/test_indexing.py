@@ -88,6 +88,17 @@ def test_without_baskets_every_row_is_an_occasion(sales, ids):
     assert row["weight"] == 3.0
 
 
+def test_of_ratings_only_what_was_liked_counts_and_the_rest_is_seen(sales, ids):
+    rates = {"recommend": {"interactions": {"rating": "pieces", "liked": 4}}}
+    taken = sales(("ann", "x", "t1", 5, "2026-01-01 10:00"), ("ann", "y", "t1", 3, "2026-01-01 10:00"))
+    events = indexing.events(taken, tiny_shop(rates), until=DS)
+    users, items = indexing.index(ids("ann"), name="user"), indexing.index(ids("x", "y"), name="item")
+    found = indexing.interactions(events, users, items).orderBy("item").collect()
+    assert [(row["item"], row["weight"]) for row in found] == [(0, 1.0), (1, 0.0)]
+    with pytest.raises(ValueError, match=r"recommend\.interactions\.rating: source 'sales' has no column 'stars'"):
+        tiny_shop({"recommend": {"interactions": {"rating": "stars"}}})
+
+
 def test_a_day_is_a_day_of_the_pipelines_zone(utc, sales):
     utc.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
     moments = sales(("u1", "milk", "t1", 1, "2026-01-03 22:59+00:00"), ("u1", "milk", "t1", 1, "2026-01-03 23:01+00:00"))
