@@ -53,8 +53,8 @@ def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion
     :param figures: `metric` (its name), `larger_is_better` (absent: True), `users` (how many were judged), `systems` (name → metric →
         mean), `differences` (baseline, or "champion" → interval of how much better the challenger is, on the same users),
         `champion_differences` (baseline → interval of how much better the champion is), `champion_kept` (whether its model is there),
-        `ceiling` (the metric of a perfect ordering), `data` (users, active_users, last_day, last_day_rows, repeated), `features`
-        (digest of their names)
+        `ceiling` (the metric of a perfect ordering), `data` (users, active_users, last_day,
+        last_day_users, usual_users, last_day_rows, repeated), `features` (digest of their names)
     """
     sane = [*_leaks(figures, gate, champion), *_data(figures, gate, champion)]
     margins = gate.beat if gate.beat is not None else dict.fromkeys(baselines, 0.0)
@@ -160,6 +160,13 @@ def _data(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) -> 
         ok = data["repeated"] < gate.same_day
         words = f"{data['repeated']:.0%} of the last day, {data['last_day']}, had been taken by the same users on the day before"
         yield Check("same day", PASSED if ok else FAILED, words if ok else f"yesterday's data again? {words}")
+    if (usual := data["usual_users"]) is not None and usual >= FEW:
+        share = data["last_day_users"] / usual
+        ok = share >= gate.last_day
+        words = f"{data['last_day_users']:,} users on the last day, {data['last_day']}; {usual:,.0f} are usual on that weekday"
+        yield Check(
+            "last day", PASSED if ok else FAILED, words if ok else f"users have vanished: {words}: is a delivery cut short?"
+        )
     if champion is None:
         return
     for kind, name in (("users", "users"), ("active_users", "active users")):

@@ -22,6 +22,8 @@ class Gate(Part):
     """The metric may be so much above that of the champion on its own night, as a share of it; more is a leak."""
     users: float = Field(default=0.8, ge=0, le=1)
     """Share of the champion's night's users that tonight must know, and of its active users that must be active now."""
+    last_day: float = Field(default=0.55, ge=0, le=1)
+    """Share of the usual users (the median of the same weekday in the four weeks before) that the last day must have."""
     same_day: float = Field(default=0.9, gt=0, le=1)
     """When so much of the last day was taken by the same users on the day before it, it was delivered twice."""
     same_list: float = Field(default=0.5, gt=0, le=1)

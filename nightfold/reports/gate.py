@@ -13,9 +13,9 @@ from nightfold.reports.page import Html, table, tag
 
 LOOKS = {"promoted": "good", "held": "warn", "refused": "bad", "passed": "good", "open": "warn", "failed": "bad"}
 MEANS = {
-    "promoted": "tonight's model makes the lists",
-    "held": "another makes tonight's lists",
-    "refused": "nothing is published, readers keep the lists that are live",
+    "promoted": "tonight's model is served",
+    "held": "tonight is served by another",
+    "refused": "nothing is published, readers keep what is live",
 }
 
 

@@ -250,7 +250,7 @@ def groups(labels: Sequence[str], series: Mapping[str, Sequence[float | None]], 
         axes.set_ylabel(label)
         _legend(axes)
 
-    return svg(draw, width=5.6 if len(labels) < 7 else 11.4, height=2.8, words=label)
+    return svg(draw, width=5.6 if len(labels) <= 10 else 11.4, height=2.8, words=label)
 
 
 def _days(nights: Sequence[str]) -> np.ndarray:

@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 REPLICATES = 1000
 CERTAINTY = 0.95
 
-SEGMENTS = ((0, 0, "new"), (1, 9, "1–9 days"), (10, 29, "10–29 days"), (30, 99, "30–99 days"), (100, None, "100 days or more"))
+SEGMENTS = ((0, 0, "new"), (1, 9, "1–9 days"), (10, 29, "10–29 days"), (30, 99, "30–99 days"), (100, None, "100+ days"))
 """Users by the number of days on which they took something before the cutoff."""
 
 Interval = dict[str, float]

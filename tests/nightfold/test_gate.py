@@ -35,6 +35,7 @@ def figures(
         differences["champion"] = interval(*against)
     means = {"recipe": ndcg, "frequency": 0.39, "popularity": 0.2}
     known = {"users": 1000, "active_users": 400, "last_day": "2026-01-02", "last_day_rows": 900, "repeated": 0.02}
+    known |= {"last_day_users": 190, "usual_users": 200.0}
     return {
         "metric": "ndcg",
         "users": users,
@@ -132,6 +133,15 @@ def test_users_who_have_vanished_are_noticed():
     asleep = verdict(served=champion(), against=BEATEN, active_users=100)
     assert "100 active users, 400 on" in asleep.reason
     assert judge({**figures(against=BEATEN), "data": data}, Gate(users=0.4), BASELINES, champion()).outcome == "promoted"
+
+
+def test_a_last_day_with_half_of_its_users_is_refused_also_on_the_first_night():
+    half = verdict(last_day_users=100)
+    assert half.outcome == "refused"
+    assert "users have vanished: 100 users on the last day, 2026-01-02; 200 are usual on that weekday" in half.reason
+    assert verdict(last_day_users=100, gate=Gate(last_day=0.5)).outcome == "promoted"
+    assert verdict(last_day_users=10, usual_users=99.0).outcome == "promoted", "of so few one cannot tell"
+    assert verdict(last_day_users=10, usual_users=None).outcome == "promoted", "there was none before"
 
 
 def test_the_pipeline_file_says_what_must_be_beaten_and_by_how_much():

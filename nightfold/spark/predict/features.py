@@ -13,23 +13,21 @@ from datetime import timedelta
 from nightfold.errors import BadInput
 from nightfold.spark import tables, windows
 from nightfold.spark.job import Job, Outcome
+from nightfold.spark.lately import lately
 from nightfold.spark.predict import examples
 from nightfold.spark.windows import EPOCH, TONIGHT
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-ACTIVE_DAYS = 7
 
-
-def lately(days: DataFrame, last: int, *, sums: list[str]) -> dict[str, int | float]:
-    """What the gate looks at: keys of the last ACTIVE_DAYS days; of the last day, and the share of them with the same sums a day before.
+def repeated(days: DataFrame, last: int, *, sums: list[str]) -> dict[str, int | float]:
+    """What the gate looks at, too: keys of the last day, and the share of them with the same sums a day before.
 
     :param days: daily sums of the population's events
     :param last: the last of these days
     """
-    day = F.col("day")
-    same = F.struct("rows", *sums)
+    day, same = F.col("day"), F.struct("rows", *sums)
     two = (
         days.where(day > last - 2)
         .groupBy("key")
@@ -39,14 +37,10 @@ def lately(days: DataFrame, last: int, *, sums: list[str]) -> dict[str, int | fl
             F.max(F.when(day == last - 1, same)).alias("yesterday"),
         )
     )
-    row = (
-        two.where("now > 0")
-        .agg(F.count("*").alias("rows"), F.count_if(F.col("today") == F.col("yesterday")).alias("again"))
-        .first()
-    )
-    active = days.where(day > last - ACTIVE_DAYS).agg(F.count_distinct("key")).first()[0]
+    again = F.count_if(F.col("today") == F.col("yesterday")).alias("again")
+    row = two.where("now > 0").agg(F.count("*").alias("rows"), again).first()
     telling = row["again"] / row["rows"] if sums and row["rows"] else 0.0  # that somebody came twice is no sign
-    return {"active_users": active, "last_day_rows": row["rows"], "repeated": round(telling, 6)}
+    return {"last_day_rows": row["rows"], "repeated": round(telling, 6)}
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:
@@ -62,7 +56,8 @@ def main(spark: SparkSession, job: Job) -> Outcome:
         made = examples.made(job.pipeline, days, examples.table(spark, planned), examples.categories(spark, job))
         in_parts = made.repartition("window").sortWithinPartitions("window", "key")
         tables.write(in_parts, examples.schema(job.pipeline), f"{job.uri}/examples", by="window")
-        recent = lately(whole, edges["last"], sums=task.events[task.population].sums)
+        last = edges["last"]
+        recent = {**lately(whole, "key", last), **repeated(whole, last, sums=task.events[task.population].sums)}
     finally:
         for frame in days.values():
             frame.unpersist()

@@ -17,14 +17,13 @@ from nightfold import schemas
 from nightfold.errors import BadInput
 from nightfold.spark import layers, tables, windows
 from nightfold.spark.job import Job, Outcome
+from nightfold.spark.lately import lately
 from nightfold.spark.recommend import als, cooccurrence, history, indexing, item_statistics
 from nightfold.spark.together import each
 from nightfold.spark.windows import Window
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-
-ACTIVE_DAYS = 7
 
 
 def pasts(spark: SparkSession, job: Job) -> tuple[int, int]:
@@ -53,16 +52,18 @@ def pasts(spark: SparkSession, job: Job) -> tuple[int, int]:
     return edges["first"], edges["last"]
 
 
-def lately(interactions: DataFrame, last: int) -> dict[str, int | float]:
-    """What the gate looks at: users of the last ACTIVE_DAYS days; rows of the last day, and the share of them that the day before had, too.
+def repeated(interactions: DataFrame, last: int) -> dict[str, int | float]:
+    """What the gate looks at, too: rows of the last day, and the share of them that the day before had, too.
 
     :param last: the last day on which somebody took something
     """
-    day = F.col("day")
-    days = interactions.where(day > last - 2).groupBy("user", "item").agg(F.max("day").alias("last"), F.count("*").alias("days"))
+    days = (
+        interactions.where(F.col("day") > last - 2)
+        .groupBy("user", "item")
+        .agg(F.max("day").alias("last"), F.count("*").alias("days"))
+    )
     row = days.where(F.col("last") == last).agg(F.count("*").alias("rows"), F.count_if(F.col("days") == 2).alias("again")).first()
-    active = interactions.where(day > last - ACTIVE_DAYS).agg(F.count_distinct("user")).first()[0]
-    return {"active_users": active, "last_day_rows": row["rows"], "repeated": round(row["again"] / row["rows"], 6)}
+    return {"last_day_rows": row["rows"], "repeated": round(row["again"] / row["rows"], 6)}
 
 
 def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> None:
@@ -90,7 +91,8 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     size = {name: _rows(job, name) for name in ("users", "items")}
     size["available"] = _written(spark, job, "items", schemas.ITEMS).where("available").count()
     rows = _rows(job, "interactions")
-    recent = lately(_written(spark, job, "interactions", schemas.INTERACTIONS), last)
+    taken = _written(spark, job, "interactions", schemas.INTERACTIONS)
+    recent = {**lately(taken, "user", last), **repeated(taken, last)}
     days = {
         edge: str(date.fromordinal(windows.EPOCH.toordinal() + day)) for edge, day in (("first_day", first), ("last_day", last))
     }

@@ -121,7 +121,7 @@ def test_predictions_are_read_like_lists_and_say_why(spend):
 def test_the_page_says_whether_to_trust_it(spend):
     evaluation = Lake("club").get("evaluation", NIGHT)
     page = Lake("club").read_text(evaluation.facts["report"])
-    for words in ("club: the predictions of", "mean absolute error", "own average", "What the ranker looks at", "promoted"):
+    for words in ("club: the predictions of", "mean absolute error", "own average", "What the model looks at", "promoted"):
         assert words in page
     assert evaluation.facts["metrics"]["mae"] < evaluation.facts["metrics"]["mae_mean"]
     assert evaluation.facts["served"]["mae"] == evaluation.facts["metrics"]["mae"]

@@ -175,6 +175,12 @@ def test_half_of_the_users_gone_are_noticed(home):
     )
 
 
+def test_half_of_the_users_gone_from_one_delivery_are_noticed(home):
+    land(home, f"shop/sales/{AFTER}.csv", [HEAD, *sales(AFTER, AFTER, clients=CLIENTS // 2)])
+    reason = refused(ingest, clean, features, train)
+    assert f"users have vanished: {CLIENTS // 2} users on the last day, {AFTER}; {CLIENTS} are usual on that weekday" in reason
+
+
 def test_yesterdays_data_again_are_noticed(home):
     again = [row.replace(f" {NIGHT} ", f" {AFTER} ").replace(f",{NIGHT} ", f",{AFTER} ") for row in sales(NIGHT, NIGHT)]
     land(home, f"shop/sales/{AFTER}.csv", [HEAD, *again])
