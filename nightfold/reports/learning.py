@@ -36,7 +36,9 @@ def importance(figures: Mapping[str, Any]) -> Iterator[Html]:
     most = max(entry["share"] for entry in found) or 1.0
     rows = [(entry["feature"], entry["share"] / most, percent(entry["share"]), "") for entry in found]
     lists = figures.get("task", "recommend") == "recommend"
-    names = "nightfold/spark/recommend/ranking_features.py says what each is" if lists else "docs/pipelines.md says how they are named"
+    names = (
+        "nightfold/spark/recommend/ranking_features.py says what each is" if lists else "docs/pipelines.md says how they are named"
+    )
     yield tag("p", f"Share of the trees' gain, or of a linear model's coefficients; {names}.")
     yield tag("div", bars(rows), cls="card")
 
