@@ -26,6 +26,7 @@ import numpy as np
 KNOWN = ("catalogue", "history")
 NOBODY = "?"  # a key that no household has: its list is the fallback
 OURS, RIVAL = "nightfold", "personal frequency"
+ALS_ALONE = "ALS alone"  # the rival where only new products count
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ class Verdict:
     window: tuple[str, str]
     households: int
     rows: list[Row]
+    rival: str
     difference: float
-    """NDCG@10 of the published lists less that of personal frequency."""
+    """NDCG@10 of the published lists less the rival's."""
     interval: tuple[float, float]
 
 
@@ -104,23 +106,33 @@ def published(pipeline: str, ds: str, version: str | None) -> Published:
 
 
 def judge(
-    pipeline: str, ds: str, *, version: str | None = None, known: Sequence[str] = KNOWN, with_als: bool = False
+    pipeline: str, ds: str, *, version: str | None = None, known: Sequence[str] = KNOWN, with_als: bool = False, new: bool = False
 ) -> list[Verdict]:
-    """Judge the lists of one night beside baselines from the history up to it, once for each reading of "known"."""
+    """Judge the lists of one night beside baselines from the history up to it, once for each reading of "known".
+
+    :param new: only products count that the household had never bought; the rival is then ALS alone
+    """
     ours = published(pipeline, ds, version)
     lines = peers.purchases()
     history = lines.up_to(ds)
     products = {"catalogue": peers.catalogue(), "history": history.product}
     truths = {reading: peers.truth(lines, ds, known=products[reading]) for reading in known}
+    if new:
+        truths = {reading: peers.unseen(truth, history) for reading, truth in truths.items()}
+        lists = {OURS: ours.lists, ALS_ALONE: peers.als(history, n=metrics.K, new=True)}
+        lists["popularity by baskets"] = peers.popular_unseen(history, n=metrics.K)
+        return [_verdict(pipeline, ours, lists, truth, known=reading, rival=ALS_ALONE) for reading, truth in truths.items()]
     lists = {OURS: ours.lists, RIVAL: peers.personal_frequency(history, n=metrics.K)}
     for by in ("basket", "household"):
         lists[f"popularity by {by}s"] = Lists(own={}, fallback=peers.popularity(history, by=by, n=metrics.K))
     if with_als:
-        lists["ALS alone"] = peers.als(history, n=metrics.K)
-    return [_verdict(pipeline, ours, lists, truth, known=reading) for reading, truth in truths.items()]
+        lists[ALS_ALONE] = peers.als(history, n=metrics.K)
+    return [_verdict(pipeline, ours, lists, truth, known=reading, rival=RIVAL) for reading, truth in truths.items()]
 
 
-def _verdict(pipeline: str, ours: Published, lists: Mapping[str, Lists], truth: Mapping[str, Set[str]], *, known: str) -> Verdict:
+def _verdict(
+    pipeline: str, ours: Published, lists: Mapping[str, Lists], truth: Mapping[str, Set[str]], *, known: str, rival: str
+) -> Verdict:
     if not truth:
         raise BadInput(f"night {ours.night}: no household bought a known product in the days after: judge another night")
     rows = {name: judged(name, each, truth) for name, each in lists.items()}
@@ -132,8 +144,9 @@ def _verdict(pipeline: str, ours: Published, lists: Mapping[str, Lists], truth: 
         window=peers.window(ours.night),
         households=len(truth),
         rows=list(rows.values()),
-        difference=rows[OURS].ndcg - rows[RIVAL].ndcg,
-        interval=metrics.paired_interval(rows[OURS].by_household, rows[RIVAL].by_household),
+        rival=rival,
+        difference=rows[OURS].ndcg - rows[rival].ndcg,
+        interval=metrics.paired_interval(rows[OURS].by_household, rows[rival].by_household),
     )
 
 
@@ -149,6 +162,7 @@ def as_text(verdict: Verdict) -> str:
     """The verdict for a terminal."""
     first, last = verdict.window
     known = "a product of the catalogue" if verdict.known == "catalogue" else f"a product that was sold up to {verdict.night}"
+    new = ", new to them" if verdict.rival == ALS_ALONE else ""
     head = ("list", "NDCG@10", "recall@10", "hit rate", "distinct items", "own list")
     rows = [
         (r.name, f"{r.ndcg:.4f}", f"{r.recall:.4f}", f"{r.hit_rate:.4f}", f"{r.distinct_items:,}", f"{r.own_list:.1%}")
@@ -159,9 +173,9 @@ def as_text(verdict: Verdict) -> str:
         (
             f"{verdict.pipeline}, night {verdict.night}, version {verdict.version}: lists of {metrics.K}, "
             f"judged on purchases of {first} to {last}",
-            f"{verdict.households:,} households with a purchase of {known}",
+            f"{verdict.households:,} households with a purchase of {known}{new}",
             aligned([head, *rows]),
-            f"{OURS} less {RIVAL}: {verdict.difference:+.4f} NDCG@{metrics.K}, 95% interval {low:+.4f} to {high:+.4f} "
+            f"{OURS} less {verdict.rival}: {verdict.difference:+.4f} NDCG@{metrics.K}, 95% interval {low:+.4f} to {high:+.4f} "
             f"({metrics.RESAMPLES:,} paired resamples)",
         )
     )
@@ -191,10 +205,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--version", metavar="V", help="another version than live")
     parser.add_argument("--known", choices=KNOWN, default=KNOWN[0], help="which products count as bought (default: %(default)s)")
     parser.add_argument("--als", action="store_true", help="also ALS alone, which takes some seconds")
+    parser.add_argument("--new", action="store_true", help="only products that a household never bought count; beside ALS alone")
     parser.add_argument("--json", action="store_true", help="print JSON")
     args = parser.parse_args(argv)
     try:
-        (verdict,) = judge(args.pipeline, args.ds, version=args.version, known=[args.known], with_als=args.als)
+        (verdict,) = judge(args.pipeline, args.ds, version=args.version, known=[args.known], with_als=args.als, new=args.new)
     except NightfoldError as error:
         print(f"benchmarks.judge: {error}", file=sys.stderr)
         return 1

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import islice
 
 from nightfold.errors import BadInput
 from samples import grocer
@@ -99,8 +100,30 @@ def personal_frequency(history: Purchases, *, n: int) -> Lists:
     return Lists(own=own, fallback=popularity(history, by="basket", n=n))
 
 
-def als(history: Purchases, *, n: int) -> Lists:
-    """Implicit-feedback matrix factorisation alone (Hu, Koren & Volinsky 2008), what was bought before included."""
+def unseen(truth: Mapping[str, Set[str]], history: Purchases) -> dict[str, Set[str]]:
+    """The same truth less what each household had bought before; households that are left with nothing are left out."""
+    before = _bought(history)
+    left = {household: bought - before.get(household, set()) for household, bought in truth.items()}
+    return {household: bought for household, bought in left.items() if bought}
+
+
+def popular_unseen(history: Purchases, *, n: int) -> Lists:
+    """What is in most baskets, less what each household had bought before."""
+    before, most = _bought(history), popularity(history, by="basket", n=len(np.unique(history.product)))
+    own = {household: list(islice((item for item in most if item not in had), n)) for household, had in before.items()}
+    return Lists(own=own, fallback=most[:n])
+
+
+def _bought(history: Purchases) -> dict[str, set[str]]:
+    pairs, _ = _baskets(history)
+    found: dict[str, set[str]] = {}
+    for household, product in zip(*pairs.tolist(), strict=True):
+        found.setdefault(str(household), set()).add(str(product))
+    return found
+
+
+def als(history: Purchases, *, n: int, new: bool = False) -> Lists:
+    """Implicit-feedback matrix factorisation alone (Hu, Koren & Volinsky 2008), what was bought before included unless `new`."""
     import scipy.sparse
     import threadpoolctl
     from implicit.als import AlternatingLeastSquares
@@ -112,7 +135,7 @@ def als(history: Purchases, *, n: int) -> Lists:
     with threadpoolctl.threadpool_limits(1, "blas"):  # implicit has threads of its own
         model = AlternatingLeastSquares(**ALS)
         model.fit(matrix, show_progress=False)
-        best, _ = model.recommend(np.arange(len(users)), matrix, N=n, filter_already_liked_items=False)
+        best, _ = model.recommend(np.arange(len(users)), matrix, N=n, filter_already_liked_items=new)
     own = {str(user): [str(item) for item in items[row]] for user, row in zip(users, best, strict=True)}
     return Lists(own=own, fallback=popularity(history, by="basket", n=n))
 

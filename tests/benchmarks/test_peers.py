@@ -100,3 +100,10 @@ def test_of_the_judged_households_2004_had_bought_before(grocer, baselines):
     lines, history = grocer
     truth = peers.truth(lines, "2017-12-03", known=history.product)
     assert len(truth.keys() & baselines["personal"].own.keys()) == 2_004
+
+
+def test_of_new_products_what_was_bought_before_is_neither_true_nor_listed():
+    assert peers.unseen({"1": {"10", "30"}, "2": {"30"}, "3": {"20"}}, HISTORY) == {"1": {"30"}, "3": {"20"}}
+    lists = peers.popular_unseen(HISTORY, n=2)
+    assert lists.own == {"1": ["30"], "2": ["10", "40"]}
+    assert lists.fallback == ["30", "10"]
