@@ -79,6 +79,10 @@ class Als(Part):
     alpha: float = Field(default=1.0, gt=0)
     """Confidence of one basket."""
     iterations: int = Field(default=6, ge=1, le=100)
+    engine: Literal["auto", "implicit", "mllib"] = "auto"
+    """implicit: each fit in one worker, many times faster; mllib: Spark's own, on all of them; auto: by the number of rows."""
+    one_worker: int = Field(default=50_000_000, ge=0)
+    """Rows (of a user, item and day) up to which `auto` takes one worker: about 40 bytes of its memory each."""
 
 
 class Mix(Part):

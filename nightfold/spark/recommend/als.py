@@ -1,4 +1,5 @@
-"""Implicit-feedback ALS as of several cutoffs at once: each fit in one Spark task of its own, factors as Parquet.
+"""Implicit-feedback ALS as of several cutoffs at once: each fit in one Spark task of its own, factors as Parquet; where one worker cannot
+hold the data, Spark's own ALS fits them one after the other (als_cluster.py).
 
 Method: Hu, Koren, Volinsky, "Collaborative Filtering for Implicit Feedback Datasets" (2008), solved by conjugate gradient
 (Takács, Pilászy, Tikk, 2011) as the `implicit` library has it: several times faster than MLlib's, and with one thread and
@@ -8,9 +9,9 @@ sorted rows the same to the last bit. What is not in the data (a later item) cha
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from nightfold.errors import Permanent
 from nightfold.lake import filesystem
 from nightfold.spark.arrays import lists
+from nightfold.spark.recommend import als_cluster
 from nightfold.spark.windows import Window
 
 import numpy as np
@@ -23,11 +24,6 @@ from threadpoolctl import threadpool_limits
 
 SCHEMA = "window int, kind string, id int, factors array<float>"
 ROWS_PER_BATCH = 10_000  # at 512 factors: 20 MB
-MAX_INTERACTIONS = 50_000_000  # rows; a fit holds all of its own in one Python worker, about 40 bytes each: 2 GB
-
-
-class TooManyInteractions(Permanent):
-    """More than one worker can hold."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +36,40 @@ class AlsSettings:
     """Confidence of one basket, against 1 for what was never bought."""
     iterations: int
     seed: int
+    engine: str = "auto"
+    one_worker: int = 50_000_000
+    """Rows up to which `auto` takes one worker; a fit holds all of its own there, about 40 bytes each: 2 GB."""
+
+
+def engine(interactions: str, settings: AlsSettings) -> tuple[str, str]:
+    """Which engine fits (`implicit` in one worker, or Spark's `mllib` on all), and why, in words.
+
+    :param interactions: URI of a folder
+    """
+    if settings.engine != "auto":
+        return settings.engine, "as the pipeline file says"
+    fs, path = filesystem(interactions)
+    rows = ds.dataset(path, filesystem=fs).count_rows()
+    if rows > settings.one_worker:
+        return "mllib", f"{rows:,} rows are more than recommend.als.one_worker ({settings.one_worker:,})"
+    return "implicit", f"{rows:,} rows fit one worker (recommend.als.one_worker {settings.one_worker:,})"
 
 
 def factors(spark: SparkSession, interactions: str, windows: Sequence[Window], settings: AlsSettings) -> DataFrame:
     """SCHEMA: every user's and every item's vector as of each window's cutoff; kind is `user` or `item`.
 
     :param interactions: URI of a folder: user int, item int, day int, weight double (baskets)
-    Raises TooManyInteractions, naming the mend
     """
-    fs, path = filesystem(interactions)
-    rows = ds.dataset(path, filesystem=fs).count_rows()
-    if rows > MAX_INTERACTIONS:
-        raise TooManyInteractions(
-            f"{rows:,} interactions, but ALS takes at most {MAX_INTERACTIONS:,} in one worker: lower retention.clean_days"
+    if engine(interactions, settings)[0] == "mllib":
+        return als_cluster.factors(
+            spark,
+            interactions,
+            windows,
+            factors=settings.factors,
+            regularization=settings.regularization,
+            alpha=settings.alpha,
+            iterations=settings.iterations,
+            seed=settings.seed,
         )
 
     def fit(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -66,8 +66,8 @@ def repeated(interactions: DataFrame, last: int) -> dict[str, int | float]:
     return {"last_day_rows": row["rows"], "repeated": round(row["again"] / row["rows"], 6)}
 
 
-def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> None:
-    """Write what each window knows of the items, as knowledge.Places reads it."""
+def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> str:
+    """Write what each window knows of the items, as knowledge.Places reads it; returns by which engine ALS was fitted, and why."""
     task = job.pipeline.recommend
     histories = _written(spark, job, "histories", history.SCHEMA)
     interactions = f"{job.uri}/interactions"
@@ -82,12 +82,13 @@ def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> None:
         list(work),
         lambda name: work[name]().write.mode("error").partitionBy(*within.get(name, ("window",))).parquet(f"{job.uri}/{name}"),
     )
+    return ": ".join(als.engine(interactions, settings))
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:
     first, last = pasts(spark, job)
     planned = windows.plan(job.pipeline, job.ds, first)
-    knowledge(spark, job, planned)
+    engine = knowledge(spark, job, planned)
     size = {name: _rows(job, name) for name in ("users", "items")}
     size["available"] = _written(spark, job, "items", schemas.ITEMS).where("available").count()
     rows = _rows(job, "interactions")
@@ -98,9 +99,9 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     }
     return Outcome(
         summary=f"{size['users']:,} users, {size['items']:,} items ({size['available']:,} may be listed), {rows:,} interactions "
-        f"from {days['first_day']} to {days['last_day']}; {len(planned)} windows",
+        f"from {days['first_day']} to {days['last_day']}; {len(planned)} windows; ALS by {engine}",
         rows=rows,
-        facts={**size, **days, **recent, "windows": [asdict(window) for window in planned]},
+        facts={"als": engine, **size, **days, **recent, "windows": [asdict(window) for window in planned]},
     )
 
 

@@ -1,7 +1,9 @@
 """ALS: what depends on it, and what must not."""
 
+from dataclasses import replace
+
 from nightfold.spark.recommend import als
-from nightfold.spark.recommend.als import AlsSettings, TooManyInteractions
+from nightfold.spark.recommend.als import AlsSettings
 from nightfold.spark.windows import Window
 
 import numpy as np
@@ -33,28 +35,60 @@ def rows(taken):
     return [(user, item, 8, 1.0) for user, items in taken.items() for item in items]
 
 
-def test_it_fills_the_hole_in_a_taste_and_a_window_knows_no_later_day(learn):
-    found = learn([*rows(TAKEN), *LATER], "holes", partitions=3)
+ENGINES = pytest.mark.parametrize("engine", ["implicit", "mllib"])
+
+
+@ENGINES
+def test_it_fills_the_hole_in_a_taste_and_a_window_knows_no_later_day(learn, engine):
+    settings = replace(SETTINGS, engine=engine)
+    found = learn([*rows(TAKEN), *LATER], "holes", partitions=3, settings=settings)
     users, items = found[1, "user"], found[1, "item"]
     assert sorted(users) == [0, 1, 2, 3, 4, 5]
     assert sorted(items) == [10, 11, 12, 20, 21, 22]
     assert np.dot(users[2], items[12]) > 0.5 > 0.1 > abs(np.dot(users[2], items[20]))
     assert np.dot(users[5], items[20]) > 0.5 > 0.1 > abs(np.dot(users[5], items[12]))
     assert 7 in found[0, "user"]
-    alone = learn(rows(TAKEN), "alone", windows=WINDOWS[1:])
-    assert {key: found[key] for key in alone} == alone, "later days and partitions change no bit of an earlier window"
+    alone = learn(rows(TAKEN), "alone", windows=WINDOWS[1:], settings=settings)
+    for key, vectors in alone.items():
+        assert sorted(vectors) == sorted(found[key])
+        if engine == "implicit":
+            assert found[key] == vectors, "later days and partitions change no bit of an earlier window"
 
 
-def test_more_factors_than_users_and_items_give_finite_numbers(learn):
-    settings = AlsSettings(factors=16, regularization=10.0, alpha=1.0, iterations=3, seed=1)
+@ENGINES
+def test_more_factors_than_users_and_items_give_finite_numbers(learn, engine):
+    settings = AlsSettings(factors=16, regularization=10.0, alpha=1.0, iterations=3, seed=1, engine=engine)
     found = learn([(3, 8, 8, 1.0)], "single", settings=settings, windows=WINDOWS[:1])
     assert list(found[0, "user"]) == [3]
     assert np.isfinite(found[0, "user"][3] + found[0, "item"][8]).all()
 
 
-def test_more_than_a_worker_holds_is_refused_with_the_mend(learn, monkeypatch):
-    monkeypatch.setattr(als, "MAX_INTERACTIONS", 3)
-    with pytest.raises(
-        TooManyInteractions, match=r"16 interactions, but ALS takes at most 3 in one worker: lower retention\.clean_days"
-    ):
-        learn(rows(TAKEN), "many")
+@ENGINES
+def test_what_was_seen_and_not_liked_teaches_nothing(learn, engine):
+    found = learn([*rows(TAKEN), (9, 10, 8, 0.0)], "seen", windows=WINDOWS[1:], settings=replace(SETTINGS, engine=engine))
+    assert 9 not in found[1, "user"]
+
+
+def test_both_engines_prefer_the_same(learn):
+    """Products of both, for everything that a user has not had: the same order of tastes."""
+    draw = np.random.default_rng(3)
+    taken = sorted({(user, int(item) + 10 * (user % 3)) for user in range(30) for item in draw.integers(0, 10, 6)})
+    made = [(user, item, 8, 1.0) for user, item in taken]
+    tops = []
+    for engine in ("implicit", "mllib"):
+        found = learn(made, engine, windows=WINDOWS[1:], settings=replace(SETTINGS, factors=3, engine=engine))
+        users, items = found[1, "user"], found[1, "item"]
+        products = {
+            user: {item: float(np.dot(users[user], items[item])) for item in items if (user, item) not in taken} for user in users
+        }
+        tops.append({user: set(sorted(of, key=of.get, reverse=True)[:3]) for user, of in products.items()})
+    shared = np.mean([len(tops[0][user] & tops[1][user]) / 3 for user in tops[0]])
+    assert shared > 0.8
+
+
+def test_the_engine_follows_the_number_of_rows_and_says_why(spark, tmp_path):
+    place = f"file://{tmp_path}/rows"
+    spark.createDataFrame(rows(TAKEN), "user int, item int, day int, weight double").write.parquet(place)
+    assert als.engine(place, SETTINGS) == ("implicit", "16 rows fit one worker (recommend.als.one_worker 50,000,000)")
+    assert als.engine(place, replace(SETTINGS, one_worker=15)) == ("mllib", "16 rows are more than recommend.als.one_worker (15)")
+    assert als.engine(place, replace(SETTINGS, engine="mllib")) == ("mllib", "as the pipeline file says")

@@ -69,7 +69,7 @@ def shop(spark, tmp_path_factory, valkey_server):
 
 def test_features_know_no_later_night(shop):
     assert shop["words"]["features"].startswith("12 users, 42 items (42 may be listed), ")
-    assert shop["words"]["features"].endswith(f"from {FIRST} to {NIGHT}; 6 windows")
+    assert f" from {FIRST} to {NIGHT}; 6 windows; ALS by implicit: " in shop["words"]["features"]
     facts = Lake("shop").get("features", NIGHT).facts
     assert (facts["users"], facts["first_day"], facts["last_day"]) == (12, FIRST, NIGHT)
 
