@@ -6,6 +6,7 @@ partitions and nothing but sums per replicate comes to the driver.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -75,9 +76,39 @@ def segments(measured: DataFrame, learned: DataFrame, systems: list[str]) -> lis
     return sorted(found, key=lambda row: order.index(row["segment"]))
 
 
-def coverage(judged: DataFrame, learned: DataFrame, available: int) -> dict[str, float]:
-    """Share of judged users who were known, and of the catalogue that is on some list."""
-    users = judged.join(learned.select("user").distinct().withColumn("known", F.lit(True)), "user", "left")
-    known = users.agg(F.avg(F.col("known").isNotNull().cast("double"))).first()[0]
-    distinct = judged.select(F.explode("items")).distinct().count()
-    return {"user_coverage": round(float(known or 0), 6), "item_coverage": round(distinct / max(available, 1), 6)}
+def reach(judged: dict[str, DataFrame], learned: DataFrame, available: int) -> dict[str, dict[str, float]]:
+    """system → `user_coverage`: share of the judged users who were known; `item_coverage`: share of the catalogue that is on some list;
+    `new_share`: mean share of a list that its user never took; `novelty_bits`: mean self-information of the items, -log2 of the share
+    of users who took them (Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems", 2010).
+
+    :param judged: name → `user` int, `items` array<int>, `baskets` array<int>, how often the user took each
+    :param learned: `user`, `item`, of all that was known
+    :param available: items that may be listed
+    """
+    numbered = (frame.select(F.lit(i).alias("system"), "user", "items", "baskets") for i, frame in enumerate(judged.values()))
+    lists = reduce(DataFrame.union, numbered)
+    users = learned.select("user").distinct()
+    taken = learned.groupBy("item").agg(F.count_distinct("user").alias("takers"))
+    known = lists.join(users.withColumn("known", F.lit(True)), "user", "left").groupBy("system")
+    shares = {
+        row["system"]: row["share"] for row in known.agg(F.avg(F.col("known").isNotNull().cast("double")).alias("share")).collect()
+    }
+    bits = -F.log2(F.greatest(F.coalesce("takers", F.lit(0)), F.lit(1)) / F.lit(float(max(users.count(), 1))))
+    listed = lists.select("system", F.explode(F.arrays_zip("items", "baskets")).alias("of"))
+    sums = (
+        F.count_distinct("of.items").alias("items"),
+        F.avg((F.col("of.baskets") == 0).cast("double")).alias("new"),
+        F.avg(bits).alias("bits"),
+    )
+    rows = listed.join(taken, F.col("of.items") == F.col("item"), "left").groupBy("system").agg(*sums).collect()  # one per system
+    found = {row["system"]: row for row in rows}
+    nothing = {"items": 0, "new": 0.0, "bits": 0.0}
+    return {
+        name: {
+            "user_coverage": round(shares.get(i, 0.0), 6),
+            "item_coverage": round(found.get(i, nothing)["items"] / max(available, 1), 6),
+            "new_share": round(found.get(i, nothing)["new"], 6),
+            "novelty_bits": round(found.get(i, nothing)["bits"], 4),
+        }
+        for i, name in enumerate(judged)
+    }

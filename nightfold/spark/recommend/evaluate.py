@@ -16,7 +16,7 @@ from nightfold.lake import Manifest
 from nightfold.reports.evaluation import render_evaluation
 from nightfold.spark import verdicts
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.judging import coverage, intervals, segments
+from nightfold.spark.judging import intervals, reach, segments
 from nightfold.spark.recommend import examples, inspection, systems
 from nightfold.spark.recommend.parts import part
 from nightfold.spark.recommend.ranker import evaluator
@@ -114,15 +114,11 @@ def compared(
     found = intervals(
         measured.withColumns(numbered), [*wanted, *numbered], seed=training.seed, certainty=job.pipeline.gate.certainty
     )
+    reached = reach(judged, past, available)
     differences = dict(zip(less, (found[column] for column in numbered), strict=True))
     return {
         "systems": {
-            name: {
-                **{metric: found[f"{metric}_{i}"] for metric in METRICS},
-                **coverage(judged[name], past, available),
-                **inspection.novelty(judged[name], past),
-            }
-            for i, name in enumerate(names)
+            name: {**{metric: found[f"{metric}_{i}"] for metric in METRICS}, **reached[name]} for i, name in enumerate(names)
         },
         "differences": {name: differences[f"less {name}"] for name in job.pipeline.baselines}
         | ({CHAMPION: differences["less served"]} if place is not None else {}),

@@ -68,21 +68,6 @@ def importance(recipe: PipelineModel, names: list[str]) -> list[dict[str, Any]]:
     return [{"feature": name, "share": round(weight / total, 6)} for name, weight in largest]
 
 
-def novelty(judged: DataFrame, learned: DataFrame) -> dict[str, float]:
-    """Mean share of a list that its user never took, and mean self-information of its items in bits: -log2 of the share of users
-    who took them (Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems", 2010)."""
-    users = learned.select("user").distinct().count()
-    taken = learned.groupBy("item").agg(F.count_distinct("user").alias("_users"))
-    listed = judged.select(F.explode(F.arrays_zip("items", "baskets")).alias("of")).select("of.items", "of.baskets")
-    bits = -F.log2(F.greatest(F.coalesce("_users", F.lit(0)), F.lit(1)) / F.lit(float(max(users, 1))))
-    row = (
-        listed.join(taken, F.col("items") == F.col("item"), "left")
-        .agg(F.avg((F.col("baskets") == 0).cast("double")).alias("new"), F.avg(bits).alias("bits"))
-        .first()
-    )
-    return {"new_share": round(row["new"] or 0.0, 6), "novelty_bits": round(row["bits"] or 0.0, 4)}
-
-
 def some_lists(judged: DataFrame, learned: DataFrame, items: DataFrame, users: DataFrame) -> list[dict[str, Any]]:
     """A few users' histories beside their lists; at most USERS x (SHOWN + k) rows come to the driver."""
     chosen = judged.orderBy(F.xxhash64("user")).limit(USERS).collect()

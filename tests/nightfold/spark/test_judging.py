@@ -1,6 +1,6 @@
 """Means with intervals on columns made by hand."""
 
-from nightfold.spark.judging import coverage, intervals, segments
+from nightfold.spark.judging import intervals, reach, segments
 
 import pytest
 
@@ -46,7 +46,14 @@ def test_segments_are_by_the_days_that_were_known_of_a_user(utc):
     ]
 
 
-def test_coverage_is_of_users_known_and_of_items_listed(utc):
-    judged = utc.createDataFrame([(1, [10, 11]), (2, [10]), (3, []), (4, [11])], "user int, items array<int>")
-    learned = utc.createDataFrame([(1,), (1,), (9,)], "user int")
-    assert coverage(judged, learned, 4) == {"user_coverage": 0.25, "item_coverage": 0.5}
+def test_reach_is_of_users_known_items_listed_and_what_is_new_and_rare(utc):
+    schema = "user int, items array<int>, baskets array<int>"
+    lists = utc.createDataFrame([(1, [10, 11], [2, 0]), (2, [10], [0]), (3, [], []), (4, [11], [0])], schema)
+    same = utc.createDataFrame([(1, [10], [2])], schema)
+    nothing = utc.createDataFrame([], schema)
+    learned = utc.createDataFrame([(1, 10), (1, 10), (9, 10), (9, 11)], "user int, item int")
+    assert reach({"mine": lists, "other": same, "none": nothing}, learned, 4) == {
+        "mine": {"user_coverage": 0.25, "item_coverage": 0.5, "new_share": 0.75, "novelty_bits": 0.5},
+        "other": {"user_coverage": 1.0, "item_coverage": 0.25, "new_share": 0.0, "novelty_bits": 0.0},
+        "none": {"user_coverage": 0.0, "item_coverage": 0.0, "new_share": 0.0, "novelty_bits": 0.0},
+    }
