@@ -42,7 +42,7 @@ def pipeline(folder: Path) -> None:
     """The shipped grocery pipeline cut to what makes lists, with windows that fit a month, and one small model."""
     content = yaml.safe_load((ROOT / "pipelines" / "grocery.yaml").read_text(encoding="utf-8"))
     content["sources"] = {"transactions": content["sources"]["transactions"]}
-    del content["recommend"]["items"]
+    del content["sources"]["transactions"]["references"], content["recommend"]["items"]
     content["recommend"]["filters"]["only_catalogue"] = False
     content["split"] = {"test_days": 7, "validation_days": 7, "folds": 2}
     content["training"]["windows"] = 1
