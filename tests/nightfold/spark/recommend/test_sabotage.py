@@ -136,6 +136,20 @@ def test_an_honest_night_is_promoted_and_says_how_much_its_lists_have_changed(ho
         run(score, shop(same_list=0.001), AFTER)
 
 
+@pytest.mark.slow
+def test_an_independent_training_from_the_same_deliveries_agrees(first_night, tmp_path, monkeypatch):
+    """Another lake, other partitions, nothing of the first one's work."""
+    first = Lake("shop").get("evaluation", NIGHT).facts["metrics"]
+    shutil.copytree(first_night / "landing", tmp_path / "landing")
+    at(tmp_path, monkeypatch)
+    filesystem.cache_clear()
+    for stage in (ingest, clean, features, train, evaluate):
+        run(stage, shop().model_copy(update={"resources": shop().resources.model_copy(update={"shuffle_partitions": 5})}), NIGHT)
+    again = Lake("shop").get("evaluation", NIGHT).facts["metrics"]
+    assert 0.0 < first["ndcg"] < 1.0
+    assert again == pytest.approx(first, abs=0.002)
+
+
 def test_shuffled_labels_do_not_get_through(home, monkeypatch):
     honest = train.folded
 
