@@ -55,7 +55,8 @@ FLOW = (
         reads=("clean",),
         config=(
             *_CANDIDATES,
-            *("recommend.interactions", "recommend.items", "recommend.als", "timezone", *_WINDOWS, "training.seed", *_PREDICT),
+            *("recommend.interactions", "recommend.items", "recommend.users", "recommend.promotions", "recommend.als"),
+            *("timezone", *_WINDOWS, "training.seed", *_PREDICT),
         ),
         short=MORE,
         doc="Index users and items; what was known of them as of each window's cutoff, never a later fact.",

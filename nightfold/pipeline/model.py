@@ -10,7 +10,7 @@ from nightfold.pipeline.families import Families, GradientBoosting, Linear
 from nightfold.pipeline.gate import Gate
 from nightfold.pipeline.predict import BASELINES, METRICS, Predict, WriteBack
 from nightfold.pipeline.recommend import Recommend
-from nightfold.pipeline.sources import Column, ConnectionId, Name, Source, TableSource
+from nightfold.pipeline.sources import Column, ConnectionId, Name, Source, TableSource, Through
 
 from croniter import croniter
 from pydantic import Field, field_validator, model_validator
@@ -199,9 +199,9 @@ class Pipeline(Part):
             column_name = getattr(taken, field)
             if column_name is None:
                 continue
-            column = self._column(f"recommend.interactions.{field}", taken.source, column_name)
-            if field == "time" and column.type not in ("date", "timestamp"):
-                raise ValueError(f"recommend.interactions.time: {column_name!r} must be a date or timestamp, not {column.type}")
+            self._column(f"recommend.interactions.{field}", taken.source, column_name)
+            if field == "time":
+                self._time("recommend.interactions.time", taken.source, column_name)
             if field in ("user", "item"):
                 self._id(f"recommend.interactions.{field}", taken.source, column_name)
         if not self.sources[taken.source].nightly:
@@ -214,19 +214,22 @@ class Pipeline(Part):
                 self._column("recommend.items.attributes", items.source, column_name)
             for column_name in items.available:
                 self._column("recommend.items.available", items.source, column_name)
+        if (users := task.users) is not None:
+            self._id("recommend.users.id", users.source, users.id)
+            self._snapshot("recommend.users.source", users.source)
+            for column_name in users.attributes:
+                self._column("recommend.users.attributes", users.source, column_name)
+        if (promotions := task.promotions) is not None:
+            self._column("recommend.promotions.item", promotions.source, promotions.item)
+            timed = self._timed("recommend.promotions", promotions.source, promotions.through)
+            for field in ("first", "last"):
+                self._time(f"recommend.promotions.{field}", timed, getattr(promotions, field))
 
     def _check_predict(self, task: Predict) -> None:
         for name, events in task.events.items():
             field = f"predict.events.{name}"
             self._id(f"{field}: predict.key", events.source, task.key)
-            timed = events.source
-            if events.through is not None:
-                timed = events.through.source
-                for source in (events.source, timed):
-                    self._column(f"{field}.through.column", source, events.through.column)
-            column = self._column(f"{field}.time", timed, events.time)
-            if column.type not in ("date", "timestamp"):
-                raise ValueError(f"{field}.time: {events.time!r} must be a date or timestamp, not {column.type}")
+            self._time(f"{field}.time", self._timed(field, events.source, events.through), events.time)
             for column_name in events.sums:
                 kind = self._column(f"{field}.sums", events.source, column_name).type
                 if not kind.startswith(("integer", "double", "decimal")):
@@ -235,8 +238,7 @@ class Pipeline(Part):
                 self._column(f"{field}.distinct", events.source, column_name)
         for attributes in task.attributes:
             self._id("predict.attributes: predict.key", attributes.source, task.key)
-            if self.sources[attributes.source].nightly:
-                raise ValueError(f"predict.attributes.source: {attributes.source!r} must be a snapshot; facts of days are events")
+            self._snapshot("predict.attributes.source", attributes.source)
             for column_name in attributes.columns:
                 self._column("predict.attributes.columns", attributes.source, column_name)
 
@@ -244,6 +246,23 @@ class Pipeline(Part):
         column = self._column(field, source, column_name)
         if column.type != "string" or not column.required:
             raise ValueError(f"{field}: declare {source}.{column_name} as {{type: string, required: true}}: ids are opaque")
+
+    def _snapshot(self, field: str, source: str) -> None:
+        if self.sources[source].nightly:
+            raise ValueError(f"{field}: {source!r} must be a snapshot; facts of days are events")
+
+    def _timed(self, field: str, source: str, through: Through | None) -> str:
+        """The source in which the days of a source's rows stand."""
+        if through is None:
+            return source
+        for one in (source, through.source):
+            self._column(f"{field}.through.column", one, through.column)
+        return through.source
+
+    def _time(self, field: str, source: str, column_name: str) -> None:
+        kind = self._column(field, source, column_name).type
+        if kind not in ("date", "timestamp"):
+            raise ValueError(f"{field}: {column_name!r} must be a date or timestamp, not {kind}")
 
     def _column(self, field: str, source: str, column: str) -> Column:
         if source not in self.sources:

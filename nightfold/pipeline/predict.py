@@ -3,19 +3,11 @@
 from typing import Annotated
 
 from nightfold.pipeline.base import Part
-from nightfold.pipeline.sources import ConnectionId, Name
+from nightfold.pipeline.sources import ConnectionId, Name, Through
 
 from pydantic import Field, model_validator
 
 Table = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")]
-
-
-class Through(Part):
-    """Where the time of an event stands, when it is in another source."""
-
-    source: Name
-    column: str
-    """A column of both."""
 
 
 class Events(Part):

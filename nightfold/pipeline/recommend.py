@@ -3,7 +3,7 @@
 from typing import Literal
 
 from nightfold.pipeline.base import Part
-from nightfold.pipeline.sources import Name
+from nightfold.pipeline.sources import Name, Through
 
 from pydantic import Field, model_validator
 
@@ -40,6 +40,26 @@ class Items(Part):
     """Column → values. An item whose row says otherwise is not listed."""
 
 
+class Users(Part):
+    """What is known of the users, as tonight's snapshot has it: what is popular among those alike is a feature of the ranker."""
+
+    source: Name
+    id: str
+    attributes: list[str] = Field(min_length=1, max_length=10)
+    """Columns of few values (age group, region): users of one value are alike. By the first one candidates are named, too."""
+
+
+class Promotions(Part):
+    """Which items are promoted on which days. Of a night, or an earlier cutoff, only what runs on that day is seen."""
+
+    source: Name
+    item: str
+    first: str
+    """A date or timestamp: the first day; with `through`, a column of that source."""
+    last: str
+    through: Through | None = None
+
+
 class Filters(Part):
     """What never gets on a list."""
 
@@ -64,6 +84,8 @@ class CandidateLimits(Part):
     """What goes with what he takes."""
     popular: int = Field(default=20, ge=1, le=1000)
     """What most take now."""
+    segment: int = Field(default=20, ge=0, le=1000)
+    """What users alike take most now: of the same value of the first of `users.attributes`."""
     recent_days: Literal[7, 28, 84, 364] = 84
     """The days that say what is popular now."""
     together_days: int = Field(default=84, ge=1)
@@ -99,6 +121,8 @@ class Recommend(Part):
 
     interactions: Interactions
     items: Items | None = None
+    users: Users | None = None
+    promotions: Promotions | None = None
     filters: Filters = Filters()
     candidates: CandidateLimits = CandidateLimits()
     als: Als = Als()

@@ -69,6 +69,14 @@ class Duplicates(Part):
     by: str | None = None
 
 
+class Through(Part):
+    """Where the days of a row stand, when they are in another source."""
+
+    source: Name
+    column: str
+    """A column of both."""
+
+
 class Reference(Part):
     """A column whose values should exist in another source."""
 

@@ -10,7 +10,8 @@ Keys of the figures; what is missing is not shown:
                  has learned from
     test         the metric of the chosen point on the test window
     candidates, importance, calibration: see reports/learning.py
-    by_activity  [{"segment", "users", system → NDCG}]
+    by_activity, by_attribute  [{"segment", "users", system → NDCG}]; attribute: of which by_attribute's segments are values
+    by_category  [{"segment", "places", system → share of its places that came true}]
     gate, champion  see reports/gate.py
     history      [{"night", metric, metric_... of each baseline, "truth": {metric} or None}], earlier nights; "truth": what was published,
                  judged on the days after
@@ -111,15 +112,23 @@ def _telling(params: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> di
 
 
 def _segments(figures: Mapping[str, Any]) -> Iterator[Html]:
-    segments = figures.get("by_activity")
+    """Where it is good, and where bad: by users, and by what is listed."""
+    words = metric_of(figures)
+    yield from _by(figures.get("by_activity"), "users", words, "By how active a user was before the cutoff.")
+    yield from _by(figures.get("by_attribute"), "users", words, f"By {figures.get('attribute')}, the values of most users.")
+    caption = "By category, those with most places on the recipe's lists: the share of a system's places that came true."
+    yield from _by(figures.get("by_category"), "places", "share that came true", caption)
+
+
+def _by(segments: Sequence[Mapping[str, Any]] | None, counted: str, label: str, caption: str) -> Iterator[Html]:
     if not segments:
         return
-    systems = [name for name in segments[0] if name not in ("segment", "users")]
-    rows = [[s["segment"], number(s["users"]), *(three(s.get(name)) for name in systems)] for s in segments]
-    listed = tag("div", table(("segment", "users", *systems), rows, numeric=range(1, 2 + len(systems))), cls="card")
+    systems = list(dict.fromkeys(name for s in segments for name in s if name not in ("segment", counted)))
+    rows = [[s["segment"], number(s[counted]), *(three(s.get(name)) for name in systems)] for s in segments]
+    listed = tag("div", table(("segment", counted, *systems), rows, numeric=range(1, 2 + len(systems))), cls="card")
     series = {name: [s.get(name) for s in segments] for name in systems}
-    plot = plots.groups([s["segment"] for s in segments], series, label=metric_of(figures))
-    yield tag("div", figure(plot, "By how active a user was before the cutoff."), listed, cls="pair")
+    plot = plots.groups([s["segment"] for s in segments], series, label=label)
+    yield tag("div", figure(plot, caption), listed, cls="pair")
 
 
 def _history(figures: Mapping[str, Any]) -> Iterator[Html]:
@@ -180,7 +189,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Iterator[Html]]],
     ("verdict", "Verdict", _verdict),
     ("systems", "The recipe beside baselines", systems),
     ("grid", "Training, validation and test", _grid),
-    ("segments", "By activity", _segments),
+    ("segments", "Where it is good, and where not", _segments),
     ("candidates", "Candidates", candidates),
     ("importance", "What the model looks at", importance),
     ("calibration", "Are its probabilities true", calibration),

@@ -19,6 +19,7 @@ CERTAINTY = 0.95
 
 SEGMENTS = ((0, 0, "new"), (1, 9, "1–9 days"), (10, 29, "10–29 days"), (30, 99, "30–99 days"), (100, None, "100+ days"))
 """Users by the number of days on which they took something before the cutoff."""
+VALUES = 20  # of an attribute, shown
 
 Interval = dict[str, float]
 
@@ -59,21 +60,34 @@ def interval(means: np.ndarray, certainty: float) -> Interval:
     return {"mean": round(float(means[0]), 6), "low": round(float(low), 6), "high": round(float(high), 6)}
 
 
-def segments(measured: DataFrame, learned: DataFrame, systems: list[str]) -> list[dict[str, Any]]:
+def by_activity(measured: DataFrame, learned: DataFrame, systems: list[str]) -> list[dict[str, Any]]:
     """NDCG of each system by how much was known of the user. A row per segment comes to the driver."""
     days = learned.groupBy("user").agg(F.count_distinct("day").alias("days"))
     label: Column = F.lit(None).cast("string")
     for low, high, name in reversed(SEGMENTS):
         inside = (F.col("days") >= low) & (F.col("days") <= high) if high is not None else F.col("days") >= low
         label = F.when(inside, F.lit(name)).otherwise(label)
-    means = [F.avg(f"ndcg_{i}").alias(name) for i, name in enumerate(systems)]
     known = measured.join(days, "user", "left").fillna(0, "days")
-    rows = known.groupBy(label.alias("segment")).agg(F.count("*").alias("users"), *means).collect()
     order = [name for *_, name in SEGMENTS]
-    found = [
+    return sorted(_means(known, label, systems, most=len(order)), key=lambda row: order.index(row["segment"]))
+
+
+def by_value(measured: DataFrame, attributes: DataFrame, systems: list[str]) -> list[dict[str, Any]]:
+    """The same by the first attribute of the users, the values of most users.
+
+    :param attributes: `user`, and `values`: an array of strings
+    """
+    label = F.coalesce(F.col("values")[0], F.lit("not known"))
+    return _means(measured.join(attributes, "user", "left"), label, systems, most=VALUES)
+
+
+def _means(measured: DataFrame, label: Column, systems: list[str], *, most: int) -> list[dict[str, Any]]:
+    means = [F.avg(f"ndcg_{i}").alias(name) for i, name in enumerate(systems)]
+    grouped = measured.groupBy(label.alias("segment")).agg(F.count("*").alias("users"), *means)
+    rows = grouped.orderBy(F.desc("users"), "segment").limit(most).collect()
+    return [
         {"segment": row["segment"], "users": row["users"], **{name: round(float(row[name]), 6) for name in systems}} for row in rows
     ]
-    return sorted(found, key=lambda row: order.index(row["segment"]))
 
 
 def reach(judged: dict[str, DataFrame], learned: DataFrame, available: int) -> dict[str, dict[str, float]]:

@@ -1,4 +1,4 @@
-"""The items considered for each user of a block: few hundreds of the whole catalogue, from four sources, each with its limit."""
+"""The items considered for each user of a block: few hundreds of the whole catalogue, from five sources, each with its limit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -10,9 +10,9 @@ from nightfold.spark.recommend.nearest import nearest
 
 import numpy as np
 
-REPEAT, ALS, TOGETHER, POPULAR = 1, 2, 4, 8
-SOURCES = {"repeats": REPEAT, "als": ALS, "together": TOGETHER, "popular": POPULAR}
-"""Bits of a candidate's `source`: which of the four have named it."""
+REPEAT, ALS, TOGETHER, POPULAR, SEGMENT = 1, 2, 4, 8, 16
+SOURCES = {"repeats": REPEAT, "als": ALS, "together": TOGETHER, "popular": POPULAR, "segment": SEGMENT}
+"""Bits of a candidate's `source`: which of the five have named it."""
 HALF_LIFE = 60.0  # days; of the decayed counts by which repeats are taken, and neighbours weighed
 KEPT_OF_HISTORY = 60  # items of a user whose neighbours are looked at
 
@@ -25,6 +25,7 @@ class Limits:
     als: int
     together: int
     popular: int
+    segment: int
     exclude_seen: bool
 
 
@@ -115,14 +116,22 @@ def _named(
     by_rank = may[np.argsort(known.statistics.rank[may])]
     now = known.statistics.popularity[min(known.statistics.popularity)]
     rising = may[np.lexsort((may, -now[may]))][: limits.popular]
-    most = by_rank[: limits.popular + (int(np.bincount(pairs.row, minlength=1).max()) if limits.exclude_seen else 0)]
+    more = np.bincount(pairs.row, minlength=users) if limits.exclude_seen else np.zeros(users, np.int64)
+    most = by_rank[: limits.popular + int(more.max(initial=0))]
     everybody = pair_key(np.repeat(np.arange(users), len(most)), np.tile(most, users), items)
-    if limits.exclude_seen:
-        everybody = everybody[find(seen, everybody) < 0]
-        row = everybody // items
-        everybody = everybody[np.arange(len(row)) - np.searchsorted(row, row) < limits.popular]
-    yield everybody, POPULAR
+    yield _new(everybody, seen, items, limits.popular) if limits.exclude_seen else everybody, POPULAR
+    if past.segments.shape[1]:
+        alike = pair_key(*known.segments.named(past.segments[:, 0], more, known.available, n=limits.segment), items)
+        yield _new(alike, seen, items, limits.segment) if limits.exclude_seen else alike, SEGMENT
     yield pair_key(np.repeat(np.arange(users), len(rising)), np.tile(rising, users), items), POPULAR
+
+
+def _new(key: np.ndarray, seen: np.ndarray, items: int, n: int) -> np.ndarray:
+    """The first n keys of each row that are not seen; the keys of a row stand together."""
+    key = key[find(seen, key) < 0]
+    start = starts(key // items)
+    place = np.arange(len(key)) - np.repeat(start, np.diff(np.append(start, len(key))))
+    return key[place < n]
 
 
 def _together(pairs: Pairs, decayed: np.ndarray, known: Knowledge, items: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

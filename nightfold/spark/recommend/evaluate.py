@@ -16,8 +16,8 @@ from nightfold.lake import Manifest
 from nightfold.reports.evaluation import render_evaluation
 from nightfold.spark import verdicts
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.judging import intervals, reach, segments
-from nightfold.spark.recommend import examples, inspection, systems
+from nightfold.spark.judging import by_activity, by_value, intervals, reach
+from nightfold.spark.recommend import examples, inspection, segments, systems
 from nightfold.spark.recommend.parts import part
 from nightfold.spark.recommend.ranker import evaluator
 from nightfold.spark.recommend.systems import METRICS
@@ -103,7 +103,7 @@ def compared(
     :param place: which of the systems the champion's is
     """
     past, available = learned(spark, job, window), part(spark, job, "items", schemas.ITEMS).where("available").count()
-    names, training = list(judged), job.pipeline.training
+    names, training, users = list(judged), job.pipeline.training, job.pipeline.recommend.users
     at = {name: F.col(f"{job.pipeline.metric}_{i}") for i, name in enumerate(names)}
     less = {f"less {name}": at[RECIPE] - at[name] for name in names if name != RECIPE}
     if place is not None:
@@ -124,7 +124,10 @@ def compared(
         | ({CHAMPION: differences["less served"]} if place is not None else {}),
         "champion_differences": {name: differences[f"served less {name}"] for name in job.pipeline.baselines if place is not None},
         "test": found[f"{job.pipeline.metric}_0"]["mean"],
-        "by_activity": segments(measured, past, names),
+        "by_activity": by_activity(measured, past, names),
+        "by_attribute": by_value(measured, part(spark, job, "attributes", segments.ATTRIBUTES), names) if users is not None else [],
+        "attribute": users.attributes[0] if users is not None else None,
+        "by_category": inspection.by_category(judged, part(spark, job, "items", schemas.ITEMS)),
     }
 
 

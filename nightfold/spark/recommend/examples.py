@@ -69,15 +69,15 @@ class Settings:
     def of(cls, pipeline: Pipeline) -> "Settings":
         """As the pipeline file says."""
         task, training = pipeline.recommend, pipeline.training
-        limits = task.candidates.model_dump(include={"repeats", "als", "together", "popular"})
+        limits = task.candidates.model_dump(include={"repeats", "als", "together", "popular", "segment"})
         return cls(Limits(**limits, exclude_seen=task.filters.exclude_seen), negatives=training.negatives, seed=training.seed)
 
 
 def names(pipeline: Pipeline) -> list[str]:
-    """Names of the features, in their order: they depend on the number of item attributes only."""
-    nobody = np.zeros(0, np.int64)
-    empty = Block(*[nobody] * len(fields(Block)))
-    nothing = knowledge.nothing(groups(pipeline))
+    """Names of the features, in their order: they depend on the pipeline file only."""
+    nobody, task = np.zeros(0, np.int64), pipeline.recommend
+    empty = Block.of_nobody(len(task.users.attributes) if task.users is not None else 0)
+    nothing = knowledge.nothing(groups(pipeline), promotions=task.promotions is not None)
     return list(features(empty, Pairs.of(empty), nothing, Candidates(*[nobody] * len(fields(Candidates))), cutoff=0))
 
 
@@ -111,9 +111,9 @@ def written(spark: SparkSession, job: Job, numbers: Collection[int], *, whole: C
 
 
 def _of_night(job: Job, numbers: Collection[int], *, whole: Collection[int]) -> list[tuple[Window, Maker]]:
-    settings, recent = Settings.of(job.pipeline), job.pipeline.recommend.candidates.recent_days
+    settings = Settings.of(job.pipeline)
     wanted = [window for window in of_facts(job.lake.get("features", job.ds).facts["windows"]) if window.number in numbers]
-    places = {window: Places.of(folder(job), window, recent=recent) for window in wanted}
+    places = {window: Places.of(folder(job), window, job.pipeline.recommend) for window in wanted}
     return [(window, _of_window(window, places[window], settings, whole=window.number in whole)) for window in wanted]
 
 

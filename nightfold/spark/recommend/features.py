@@ -1,10 +1,11 @@
 """features: clean -> what the models see as of the night: indexes, every user's past, and what each window knows of the items.
 
-Reads   clean (roll-up), clean/<interactions' source>, clean/<items' source>
+Reads   clean (roll-up), clean/<source> of the interactions, items, users and promotions
 Writes  features/users, features/items      explicit indexes, in the order of the ids
         features/interactions               one row per user, item and day, up to `ds` and never later
         features/histories                  the same, one row per user
-        features/statistics, neighbours, als   of each window (windows.py), as of its cutoff
+        features/attributes                 who is alike, if the pipeline file says by what
+        features/statistics, neighbours, als, segments, promotions   of each window (windows.py), as of its cutoff
 Raises  BadInput                            when there is nothing to learn from
         HistoryTooShort                     when the days do not hold the split's windows
 """
@@ -15,10 +16,11 @@ from datetime import date
 
 from nightfold import schemas
 from nightfold.errors import BadInput
+from nightfold.pipeline.recommend import Promotions
 from nightfold.spark import layers, tables, windows
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.lately import lately
-from nightfold.spark.recommend import als, cooccurrence, history, indexing, item_statistics
+from nightfold.spark.recommend import als, cooccurrence, history, indexing, item_statistics, promotions, segments
 from nightfold.spark.together import each
 from nightfold.spark.windows import Window
 
@@ -42,7 +44,12 @@ def pasts(spark: SparkSession, job: Job) -> tuple[int, int]:
         users, items = (_written(spark, job, name, schema) for name, (_, schema) in made.items())
         tables.write(indexing.interactions(taken, users, items), schemas.INTERACTIONS, f"{job.uri}/interactions")
         interactions = _written(spark, job, "interactions", schemas.INTERACTIONS)
-        histories = history.histories(interactions, indexing.visits(taken, users), partitions=partitions)
+        alike = None
+        if task.users is not None:
+            found = segments.of_users(users, layers.clean(spark, job, task.users.source), task.users)
+            tables.write(found, segments.ATTRIBUTES, f"{job.uri}/attributes")
+            alike = _written(spark, job, "attributes", segments.ATTRIBUTES)
+        histories = history.histories(interactions, indexing.visits(taken, users), alike, partitions=partitions)
         tables.write(histories, history.SCHEMA, f"{job.uri}/histories")
     finally:
         taken.unpersist()
@@ -77,12 +84,23 @@ def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> str:
         "neighbours": lambda: cooccurrence.neighbours(spark, interactions, planned, days=task.candidates.together_days),
         "statistics": lambda: item_statistics.statistics(histories, planned),
     }
+    if task.users is not None:
+        work["segments"] = lambda: segments.popularity(histories, planned, days=task.candidates.recent_days)
+    if task.promotions is not None:
+        work["promotions"] = lambda: promoted(spark, job, task.promotions, planned)
     within = {"als": ("window", "kind")}
     each(
         list(work),
         lambda name: work[name]().write.mode("error").partitionBy(*within.get(name, ("window",))).parquet(f"{job.uri}/{name}"),
     )
     return ": ".join(als.engine(interactions, settings))
+
+
+def promoted(spark: SparkSession, job: Job, task: Promotions, planned: Sequence[Window]) -> DataFrame:
+    """What is promoted on the day of each window's cutoff."""
+    times = layers.clean(spark, job, task.through.source) if task.through is not None else None
+    items = _written(spark, job, "items", schemas.ITEMS)
+    return promotions.promoted(layers.clean(spark, job, task.source), times, items, task, planned)
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:

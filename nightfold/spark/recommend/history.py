@@ -4,7 +4,7 @@ Written once a night from the daily aggregates; what a window may know is cut of
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from nightfold.spark.arrays import pair_key, starts
 
@@ -14,15 +14,16 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 EVENT = "struct<item:int,day:int,baskets:int,amount:float,discount:float>"
-SCHEMA = {"user": "int", "events": f"array<{EVENT}>", "visits": "array<struct<day:int,baskets:int>>"}
+SCHEMA = {"user": "int", "events": f"array<{EVENT}>", "visits": "array<struct<day:int,baskets:int>>", "segments": "array<int>"}
 BLOCK_USERS = 256
 
 
-def histories(interactions: DataFrame, visits: DataFrame, *, partitions: int) -> DataFrame:
+def histories(interactions: DataFrame, visits: DataFrame, alike: DataFrame | None, *, partitions: int) -> DataFrame:
     """SCHEMA, one row per user: events by item and day, visits by day. The same rows lie in the same order, whoever comes first.
 
     :param interactions: user, item, day, weight (baskets), amount, discount: one row per user, item and day
     :param visits: user, day, baskets: one row per user and day
+    :param alike: segments.ATTRIBUTES of every user
     """
     event = F.struct("item", "day", F.col("weight").cast("int").alias("baskets"), "amount", "discount")
     visit = F.struct("day", "baskets")
@@ -32,12 +33,16 @@ def histories(interactions: DataFrame, visits: DataFrame, *, partitions: int) ->
         .agg(F.sort_array(F.collect_list(entry)).cast(SCHEMA[name]).alias(name))
         for frame, entry, name in ((interactions, event, "events"), (visits, visit, "visits"))
     )
-    return events.join(days, "user").select(*SCHEMA).sortWithinPartitions("user")
+    both = events.join(days, "user")
+    nothing = F.array().cast(SCHEMA["segments"]).alias("segments")
+    told = both.join(alike, "user") if alike is not None else both.select("*", nothing)
+    return told.select(*SCHEMA).sortWithinPartitions("user")
 
 
 @dataclass(frozen=True)
 class Block:
-    """Some users: ids (B,); their events by row, item and day, (E,) each; their visits by row and day, (V,) each."""
+    """Some users: ids (B,); their events by row, item and day, (E,) each; their visits by row and day, (V,) each; and for each of
+    their S attributes the segment, (B, S), -1 where it is not known."""
 
     users: np.ndarray
     row: np.ndarray
@@ -49,12 +54,20 @@ class Block:
     visit_row: np.ndarray
     visit_day: np.ndarray
     visit_baskets: np.ndarray
+    segments: np.ndarray
+
+    @classmethod
+    def of_nobody(cls, attributes: int) -> "Block":
+        """No user, who would have so many attributes."""
+        nothing = np.zeros(0, np.int64)
+        return cls(*[nothing] * (len(fields(cls)) - 1), segments=np.zeros((0, attributes), np.int64))
 
     def _where(self, events: np.ndarray, visits: np.ndarray) -> "Block":
         return Block(
             self.users,
             *(getattr(self, name)[events] for name in ("row", "item", "day", "baskets", "amount", "discount")),
             *(getattr(self, name)[visits] for name in ("visit_row", "visit_day", "visit_baskets")),
+            segments=self.segments,
         )
 
     def until(self, cutoff: int) -> "Block":
@@ -87,6 +100,7 @@ def _block(batch: pa.RecordBatch) -> Block:
         visit_row=np.repeat(rows, visits.value_lengths().to_numpy()),
         visit_day=days.field("day").to_numpy(),
         visit_baskets=days.field("baskets").to_numpy(),
+        segments=batch.column("segments").flatten().to_numpy().astype(np.int64).reshape(batch.num_rows, -1),
     )
 
 

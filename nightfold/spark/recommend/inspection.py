@@ -1,6 +1,7 @@
 """What a person looks at to know why the lists are as good as they are: candidates, calibration, importance, some lists."""
 
 from datetime import timedelta
+from functools import reduce
 from typing import Any
 
 from nightfold import schemas
@@ -18,6 +19,7 @@ USERS = 3  # shown on the page, chosen by a hash of their index
 SHOWN = 10  # items of a user's history
 BINS = 20
 FEATURES = 20  # shown
+CATEGORIES = 20  # shown, those with most places
 
 
 def recall_of_candidates(scored: DataFrame) -> dict[str, dict[str, float]]:
@@ -41,6 +43,7 @@ def recall_of_candidates(scored: DataFrame) -> dict[str, dict[str, float]]:
             "per_user": round(row[f"{name}_n"] / row["users"], 1),
         }
         for name in bits
+        if row[f"{name}_n"]
     }
 
 
@@ -66,6 +69,23 @@ def importance(recipe: PipelineModel, names: list[str]) -> list[dict[str, Any]]:
     total = sum(weights.values()) or 1.0
     largest = sorted(weights.items(), key=lambda item: (-item[1], item[0]))[:FEATURES]
     return [{"feature": name, "share": round(weight / total, 6)} for name, weight in largest]
+
+
+def by_category(judged: dict[str, DataFrame], items: DataFrame) -> list[dict[str, Any]]:
+    """category, how many of the recipe's places it has, and of each system the share of its places there that came true."""
+    numbered = (frame.select(F.lit(i).alias("system"), "items", "hits") for i, frame in enumerate(judged.values()))
+    listed = reduce(DataFrame.union, numbered).select("system", F.explode(F.arrays_zip("items", "hits")).alias("of"))
+    categories = items.where(F.col("category").isNotNull()).select("item", "category")
+    named = listed.join(categories, F.col("of.items") == F.col("item")).groupBy("category")
+    theirs = [F.col("system") == i for i in range(len(judged))]
+    sums = [F.avg(F.when(mine, F.col("of.hits").cast("double"))).alias(f"hits_{i}") for i, mine in enumerate(theirs)]
+    rows = named.agg(F.count_if(theirs[0]).alias("places"), *sums).orderBy(F.desc("places"), "category").limit(CATEGORIES).collect()
+    return [
+        {"segment": row["category"], "places": row["places"]}
+        | {name: round(row[f"hits_{i}"], 6) for i, name in enumerate(judged) if row[f"hits_{i}"] is not None}
+        for row in rows
+        if row["places"]
+    ]
 
 
 def some_lists(judged: DataFrame, learned: DataFrame, items: DataFrame, users: DataFrame) -> list[dict[str, Any]]:

@@ -4,15 +4,18 @@ import functools
 from dataclasses import dataclass, fields
 
 from nightfold.lake import filesystem
+from nightfold.pipeline.recommend import Recommend
 from nightfold.spark.arrays import find
 from nightfold.spark.recommend import item_statistics
 from nightfold.spark.recommend.item_statistics import ItemStatistics
+from nightfold.spark.recommend.segments import Segments
 from nightfold.spark.windows import Window
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow.fs import FileType
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,13 @@ class Places:
     cutoff: int
     recent: int
     """Days that say what is popular now: one of item_statistics.SPANS."""
+    segments: str | None
+    """segments.SCHEMA; None: users have no attributes."""
+    promotions: str | None
+    """item int: what is promoted on the day of the cutoff; None: nobody says what is."""
 
     @classmethod
-    def of(cls, features: str, window: Window, *, recent: int) -> "Places":
+    def of(cls, features: str, window: Window, task: Recommend) -> "Places":
         """As the stage `features` lays them out below its folder's URI."""
         number = window.number
         return cls(
@@ -41,7 +48,9 @@ class Places:
             user_factors=f"{features}/als/window={number}/kind=user",
             item_factors=f"{features}/als/window={number}/kind=item",
             cutoff=window.cutoff,
-            recent=recent,
+            recent=task.candidates.recent_days,
+            segments=f"{features}/segments/window={number}" if task.users is not None else None,
+            promotions=f"{features}/promotions/window={number}" if task.promotions is not None else None,
         )
 
 
@@ -64,6 +73,11 @@ class Knowledge:
     """(I + 1,) into neighbours and their scores."""
     neighbours: np.ndarray
     neighbour_scores: np.ndarray
+    segments: Segments
+    recent: int
+    """Days that say what is popular now."""
+    promoted: np.ndarray | None
+    """(I,) whether it is on the day of the cutoff; None where nobody says."""
 
     def factors_of(self, users: np.ndarray) -> np.ndarray:
         """(B, F) of these users; zeros for whom ALS does not know."""
@@ -94,19 +108,41 @@ def read(places: Places) -> Knowledge:
         neighbour_start=np.searchsorted(near["item"].to_numpy(), np.arange(size + 1)),
         neighbours=near["neighbour"].to_numpy(),
         neighbour_scores=near["score"].to_numpy(),
+        segments=Segments.of(_found(places.segments), items=size),
+        recent=places.recent,
+        promoted=_promoted(places.promotions, size),
     )
 
 
-def nothing(groups: int) -> Knowledge:
-    """Of a shop that has no item yet; its items have so many attributes."""
+def nothing(groups: int, *, promotions: bool) -> Knowledge:
+    """Of a shop that has no item yet; its items have so many attributes, and somebody says what is promoted, or nobody."""
     none, vectors = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
     stats = ItemStatistics(dict.fromkeys(item_statistics.SPANS, none), *[none] * (len(fields(ItemStatistics)) - 1))
-    return Knowledge(none > 0, [none] * groups, stats, vectors, none, vectors, np.zeros(1, np.int64), none, none)
+    near = (np.zeros(1, np.int64), none, none)
+    alike, promoted = Segments.of(None, items=0), (none > 0) if promotions else None
+    return Knowledge(none > 0, [none] * groups, stats, vectors, none, vectors, *near, alike, item_statistics.SPANS[0], promoted)
 
 
 def _read(uri: str) -> pa.Table:
     fs, path = filesystem(uri)
     return pq.read_table(path, filesystem=fs, partitioning=None).combine_chunks()
+
+
+def _found(uri: str | None) -> pa.Table | None:
+    """None where there is nothing to say of a window: it then has no folder."""
+    if uri is None:
+        return None
+    fs, path = filesystem(uri)
+    return _read(uri) if fs.get_file_info(path).type == FileType.Directory else None
+
+
+def _promoted(uri: str | None, items: int) -> np.ndarray | None:
+    if uri is None:
+        return None
+    promoted = np.zeros(items, bool)
+    if (found := _found(uri)) is not None:
+        promoted[found["item"].to_numpy()] = True
+    return promoted
 
 
 def _matrix(table: pa.Table, width: int) -> np.ndarray:

@@ -22,7 +22,8 @@ Named = Iterator[tuple[str, np.ndarray]]
 
 
 def features(past: Block, pairs: Pairs, known: Knowledge, some: Candidates, *, cutoff: int) -> dict[str, np.ndarray]:
-    """Name → (N,) float32, one entry per candidate; the names depend on the number of groups only."""
+    """Name → (N,) float32, one entry per candidate; the names depend on the attributes of users and items only, and on whether
+    somebody says what is promoted."""
     made: dict[str, np.ndarray] = {}
     user = dict(_of_user(past, pairs, cutoff))
     made |= {name: values[some.row] for name, values in user.items()}
@@ -34,6 +35,7 @@ def features(past: Block, pairs: Pairs, known: Knowledge, some: Candidates, *, c
         made[name] = column
     made |= dict(_of_item(known, some))
     made |= dict(_of_groups(past, pairs, known, some, cutoff))
+    made |= dict(_of_segments(past, known, some))
     made |= dict(_of_both(some, made))
     return {name: _finite(np.asarray(values, np.float32)) for name, values in made.items()}
 
@@ -118,6 +120,8 @@ def _of_item(known: Knowledge, some: Candidates) -> Named:
     yield "item_discount_7", stats.discount_share_7[item]
     yield "item_recency", stats.recency[item]
     yield "item_age", stats.age[item]
+    if known.promoted is not None:
+        yield "promoted", known.promoted[item].astype(np.float64)
     yield "item_trend", (stats.popularity[28][item] + 0.01) / (stats.popularity[84][item] + 0.01)
 
 
@@ -143,6 +147,15 @@ def _of_groups(past: Block, pairs: Pairs, known: Knowledge, some: Candidates, cu
         yield f"group_{number}_recency", column[1]
         with np.errstate(divide="ignore", invalid="ignore"):
             yield f"group_{number}_own_share", own / column[0]
+
+
+def _of_segments(past: Block, known: Knowledge, some: Candidates) -> Named:
+    """What users alike take now, for each attribute: of itself, and beside everybody."""
+    everybody = known.statistics.popularity[known.recent][some.item]
+    for number, segment in enumerate(past.segments.T):
+        popularity = known.segments.popularity(segment[some.row], some.item)
+        yield f"segment_{number}_popularity", popularity
+        yield f"segment_{number}_lift", (popularity + 0.01) / (everybody + 0.01)
 
 
 def _of_both(some: Candidates, made: dict[str, np.ndarray]) -> Named:

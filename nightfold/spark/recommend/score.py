@@ -14,7 +14,7 @@ from nightfold.champion import by, champion, tonight
 from nightfold.spark import tables
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.recommend import examples, item_statistics, list_checks
-from nightfold.spark.recommend.candidates import POPULAR, TOGETHER
+from nightfold.spark.recommend.candidates import POPULAR, SEGMENT, TOGETHER
 from nightfold.spark.recommend.parts import part
 from nightfold.spark.recommend.ranker import baseline
 from nightfold.spark.windows import TONIGHT
@@ -41,6 +41,7 @@ def why(baskets: Column, last_day: Column, goes_with: Column, source: Column) ->
         F.when(baskets > 0, F.concat(often, last))
         .when((source.bitwiseAND(TOGETHER) > 0) & goes_with.isNotNull(), F.concat(F.lit("goes with "), goes_with))
         .when(source.bitwiseAND(POPULAR) > 0, F.lit("popular now"))
+        .when(source.bitwiseAND(SEGMENT) > 0, F.lit("popular among people like you"))
         .otherwise(F.lit("suits what you buy"))
     )
 

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from nightfold.spark.recommend import als, cooccurrence, item_statistics
+from nightfold.pipeline.recommend import Recommend
+from nightfold.spark.recommend import als, cooccurrence, item_statistics, segments
 from nightfold.spark.recommend.history import Block, blocks
 from nightfold.spark.recommend.knowledge import Places
 from nightfold.spark.windows import Window
@@ -20,10 +21,19 @@ SETTINGS = als.AlsSettings(factors=4, regularization=0.1, alpha=1.0, iterations=
 
 Taken = list[tuple[int, int, int]]
 """(user, item, day): one basket each, at 2.00 with 0.50 off."""
+TASK = Recommend.model_validate(
+    {
+        "interactions": {"source": "sales", "user": "client", "item": "article", "time": "day"},
+        "users": {"source": "clients", "id": "id", "attributes": ["age", "region"]},
+        "promotions": {"source": "leaflet", "item": "article", "first": "from", "last": "to"},
+        "candidates": {"recent_days": 28, "together_days": 28},
+    }
+)
+PROMOTED = [1, 9]
 
 
 def batch(taken: Taken, users: int) -> pa.RecordBatch:
-    """history.SCHEMA of users 0, 1, ..."""
+    """history.SCHEMA of users 0, 1, ...; even and odd ones are alike, by their first attribute."""
     events = [sorted({(item, day) for user, item, day in taken if user == one}) for one in range(users)]
     rows = [[{"item": i, "day": d, "baskets": 1, "amount": 2.0, "discount": 0.5} for i, d in some] for some in events]
     visits = [[{"day": day, "baskets": 1} for day in sorted({d for _, d in some})] for some in events]
@@ -31,8 +41,9 @@ def batch(taken: Taken, users: int) -> pa.RecordBatch:
         pa.array(range(users), pa.int32()),
         pa.array(rows, pa.list_(EVENT)),
         pa.array(visits, pa.list_(VISIT)),
+        pa.array([[user % 2, 2 + user % 3] for user in range(users)], pa.list_(pa.int32())),
     ]
-    return pa.RecordBatch.from_arrays(columns, names=["user", "events", "visits"])
+    return pa.RecordBatch.from_arrays(columns, names=["user", "events", "visits", "segments"])
 
 
 @pytest.fixture
@@ -72,13 +83,16 @@ def places(tmp_path: Path) -> Callable[..., Places]:
             pa.Table.from_batches([item_statistics._of_block(whole.until(window.cutoff), window)]), folder / "statistics" / number
         )
         uri = f"file://{folder}/interactions"
+        alike = segments._of_block(whole.until(window.cutoff), window, TASK.candidates.recent_days)
+        _write(pa.Table.from_batches([alike]).drop_columns(["window"]), folder / "segments" / number)
+        _write(pa.table({"item": pa.array(PROMOTED, pa.int32())}), folder / "promotions" / number)
         near = cooccurrence._fit(uri, window.number, window.cutoff, 28)
         _write(pa.Table.from_batches([near]), folder / "neighbours" / number)
         assert parts, "nobody took anything before the cutoff"
         for kind in ("user", "item"):
             found = [part for part in als._fit(uri, window, SETTINGS) if part["kind"][0].as_py() == kind]
             _write(pa.Table.from_batches(found), folder / "als" / number / f"kind={kind}")
-        return Places.of(f"file://{folder}", window, recent=28)
+        return Places.of(f"file://{folder}", window, TASK)
 
     return made
 

@@ -15,11 +15,21 @@ NIGHT = 100
 WINDOW = Window(2, NIGHT - 20, 10)
 USERS, ITEMS = 12, 30
 GROUPS = [["fruit" if item < 15 else "tools", None if item == 3 else f"type {item % 4}"] for item in range(ITEMS)]
-SETTINGS = Settings(Limits(repeats=20, als=5, together=5, popular=5, exclude_seen=False), negatives=0.3, seed=5)
+SETTINGS = Settings(Limits(repeats=20, als=5, together=5, popular=5, segment=5, exclude_seen=False), negatives=0.3, seed=5)
+CLIENT = {"id": {"type": "string", "required": True}, "age": {}, "region": {}}
+LEAFLET = {"article": {}, "since": {"type": "date"}, "until": {"type": "date"}}
 PIPELINE = tiny_shop(
     {
-        "sources": {"goods": {"format": "jsonl", "path": "goods/{ds}", "columns": {"id": {}, "kind": {}, "type": {}}}},
-        "recommend": {"items": {"source": "goods", "id": "id", "category": "kind", "attributes": ["type"]}},
+        "sources": {
+            "goods": {"format": "jsonl", "path": "goods/{ds}", "columns": {"id": {}, "kind": {}, "type": {}}},
+            "clients": {"format": "jsonl", "path": "clients", "delivery": "snapshot", "columns": CLIENT},
+            "leaflet": {"format": "jsonl", "path": "leaflet/{ds}", "columns": LEAFLET},
+        },
+        "recommend": {
+            "items": {"source": "goods", "id": "id", "category": "kind", "attributes": ["type"]},
+            "users": {"source": "clients", "id": "id", "attributes": ["age", "region"]},
+            "promotions": {"source": "leaflet", "item": "article", "first": "since", "last": "until"},
+        },
     }
 )
 
@@ -132,6 +142,10 @@ def test_features_are_what_a_person_counts(made):
         "item_repeat_rate": 0.5,
         "item_gap": 12,
         "item_recency": 6,
+        "segment_0_popularity": 1000,
+        "segment_0_lift": 1000.01 / 750.01,
+        "segment_1_popularity": 1000,
+        "promoted": 1,
         "group_0_recency": 6,
         "group_0_own_share": (0.5 ** (30 / 60) + 0.5 ** (20 / 60) + 0.5 ** (6 / 60))
         / (0.5 ** (30 / 60) + 0.5 ** (20 / 60) + 2 * 0.5 ** (6 / 60)),
@@ -154,11 +168,11 @@ def test_with_exclude_seen_only_what_is_new_is_named_and_counts(made):
 
 
 def test_each_source_names_no_more_than_its_limit(made):
-    limits = Limits(repeats=2, als=1, together=1, popular=2, exclude_seen=False)
+    limits = Limits(repeats=2, als=1, together=1, popular=2, segment=2, exclude_seen=False)
     rows = made(shopping(NIGHT), name="few", settings=replace(SETTINGS, limits=limits)).to_pylist()
     for user in range(USERS):
         named = [row["source"] for row in rows if row["user"] == user]
-        most = {"repeats": 4, "als": 1, "together": 1, "popular": 4}  # by two orders each
+        most = {"repeats": 4, "als": 1, "together": 1, "popular": 4, "segment": 2}  # by two orders each
         for name, bit in candidates.SOURCES.items():
             assert sum(source & bit > 0 for source in named) <= most[name], (user, name)
 
