@@ -176,6 +176,31 @@ WRONG = [
         "source: articles,",
         "recommend.interactions.user: source 'articles' has no column 'client'; it has: id, title",
     ),
+    (
+        "  items: {",
+        "  users: {source: sales, id: client, attributes: [price]}\n  items: {",
+        "recommend.users.source: 'sales' must be a snapshot; facts of days are events",
+    ),
+    (
+        "  items: {",
+        "  users: {source: articles, id: id, attributes: [age]}\n  items: {",
+        "recommend.users.attributes: source 'articles' has no column 'age'; it has: id, title",
+    ),
+    (
+        "  items: {",
+        "  users: {source: articles, id: title, attributes: [id]}\n  items: {",
+        "recommend.users.id: declare articles.title as {type: string, required: true}: ids are opaque",
+    ),
+    (
+        "  items: {",
+        "  promotions: {source: sales, item: article, first: sold_at, last: price}\n  items: {",
+        "recommend.promotions.last: 'price' must be a date or timestamp, not decimal(8,2)",
+    ),
+    (
+        "  items: {",
+        "  promotions: {source: sales, item: article, first: a, last: b, through: {source: articles, column: id}}\n  items: {",
+        "recommend.promotions.through.column: source 'sales' has no column 'id'; it has: client, article,",
+    ),
     ("title: title", "titel: title", "recommend.items.titel: unknown field; did you mean 'title'?"),
     ("title: title", "available: {stock: [yes]}", "recommend.items.available: source 'articles' has no column 'stock'"),
     ("max_depth: [4, 6]", "max_depth: [4]", "training: the families have 3 points; give at least 4"),

@@ -10,6 +10,7 @@ from nightfold import tracking
 from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake
 from nightfold.spark.recommend import features, train
+from nightfold.spark.windows import EPOCH
 
 import numpy as np
 import pytest
@@ -28,8 +29,32 @@ SHOP = {
             "linear": {"reg_param": [0.01, 0.1, 1]},
         },
     },
-    "recommend": {"top_n": 5},
+    "sources": {
+        "clients": {
+            "format": "csv",
+            "path": "shop/clients.csv",
+            "delivery": "snapshot",
+            "columns": {"id": {"type": "string", "required": True}, "region": {}},
+        },
+        "leaflet": {
+            "format": "csv",
+            "path": "shop/leaflet/{ds}.csv",
+            "columns": {"article": {}, "since": {"type": "date"}, "until": {"type": "date"}},
+        },
+    },
+    "recommend": {
+        "top_n": 5,
+        "users": {"source": "clients", "id": "id", "attributes": ["region"]},
+        "promotions": {"source": "leaflet", "item": "article", "first": "since", "last": "until"},
+    },
 }
+LEAFLET = [
+    "all0,2026-01-20,2026-01-21",  # as of the test window's cutoff, 2026-01-20
+    "all1,2026-01-22,2026-01-30",  # tonight
+    "all1,2026-01-24,2026-01-24",
+    "all2,2026-01-25,2026-01-30",  # later
+    "nowhere,2026-01-20,2026-01-30",
+]
 
 
 def sales(first: str, last: str) -> list[str]:
@@ -59,6 +84,11 @@ def shop(spark, tmp_path_factory, valkey_server):
         pipeline = tiny_shop(SHOP)
         land(home, f"shop/sales/{NIGHT}.csv", [HEAD, *sales(FIRST, NIGHT)])  # one delivery of all the days before
         land(home, f"shop/sales/{AFTER}.csv", [HEAD, *(row.replace("c0", "later0") for row in sales(AFTER, AFTER))])
+        land(
+            home, "shop/clients.csv", ["id,region", *(f"c{client:02},{'north' if client < 6 else 'south'}" for client in range(11))]
+        )
+        for night in (NIGHT, AFTER):
+            land(home, f"shop/leaflet/{night}.csv", ["article,since,until", *LEAFLET])
         for stage in (ingest, clean):
             run(stage, tiny_shop(SHOP | {"schedule": {"start": NIGHT}}), AFTER)
             run(stage, tiny_shop(SHOP | {"schedule": {"start": NIGHT}}), NIGHT)
@@ -72,6 +102,38 @@ def test_features_know_no_later_night(shop):
     assert f" from {FIRST} to {NIGHT}; 6 windows; ALS by implicit: " in shop["words"]["features"]
     facts = Lake("shop").get("features", NIGHT).facts
     assert (facts["users"], facts["first_day"], facts["last_day"]) == (12, FIRST, NIGHT)
+
+
+def of_windows(spark, name: str) -> dict[str, list]:
+    """Rows of each window's part of the features, the window by the night of its cutoff."""
+    facts = Lake("shop").get("features", NIGHT).facts
+    nights = {window["number"]: str(EPOCH + timedelta(days=window["cutoff"])) for window in facts["windows"]}
+    data = Lake("shop").spark_path(Lake("shop").get("features", NIGHT).data)
+    items = {row["item"]: row["id"] for row in spark.read.parquet(f"{data}/items").collect()}
+    found = {night: [] for night in nights.values()}
+    for row in spark.read.parquet(f"{data}/{name}").collect():
+        found[nights[int(row["window"])]].append({**row.asDict(), "item": items.get(row["item"])})
+    return found
+
+
+def test_a_promotion_is_seen_on_its_days_and_never_before(spark, shop):
+    found = {night: {row["item"] for row in rows} for night, rows in of_windows(spark, "promotions").items()}
+    assert found[NIGHT] == {"all1"}
+    assert found["2026-01-20"] == {"all0"}
+    assert not any(items for night, items in found.items() if night not in (NIGHT, "2026-01-20"))
+
+
+def test_what_users_alike_take_is_counted_as_of_each_cutoff(spark, shop):
+    data = Lake("shop").spark_path(Lake("shop").get("features", NIGHT).data)
+    attributes = {row["user"]: row for row in spark.read.parquet(f"{data}/attributes").collect()}
+    assert [attributes[user]["values"] for user in (0, 6, 11)] == [["north"], ["south"], [None]]
+    assert [attributes[user]["segments"] for user in (0, 6, 11)] == [[0], [1], [-1]]
+    found = of_windows(spark, "segments")
+    own = {row["segment"]: row["baskets"] for row in found[NIGHT] if row["item"] == "own000"}
+    assert own == {0: 8}, "own to one client of the north"
+    visits = {night: sum(row["baskets"] for row in rows if row["item"] is None) for night, rows in found.items()}
+    assert visits[NIGHT] == 24 * 11
+    assert visits["2026-01-20"] == 20 * 11
 
 
 def test_the_grid_is_judged_on_every_fold_and_the_choice_is_logged(shop):
@@ -92,6 +154,8 @@ def test_the_recipe_beats_what_is_popular_in_its_own_report(shop):
     page = Lake("shop").read_text(facts["report"])
     assert "personal frequency" in page
     assert "Candidates" in page
+    assert "By region, the values of most users." in page
+    assert "<td>north</td>" in page
 
 
 def test_everybody_has_a_list_of_his_own_things_and_it_says_why(spark, shop):
@@ -107,7 +171,7 @@ def test_everybody_has_a_list_of_his_own_things_and_it_says_why(spark, shop):
 
 def test_the_same_inputs_are_taken_once_and_other_inputs_anew(shop):
     assert run(train, shop["pipeline"], NIGHT).endswith("reused)")
-    shorter = tiny_shop(SHOP | {"schedule": {"start": NIGHT}, "recommend": {"top_n": 2}})
+    shorter = tiny_shop(SHOP | {"schedule": {"start": NIGHT}, "recommend": SHOP["recommend"] | {"top_n": 2}})
     assert run(evaluate, shorter, NIGHT).endswith("reused)"), "the length of a list changes no judgement"
     assert run(score, shorter, NIGHT).startswith("12 lists of 2 to 2 items")
 

@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 HEAD = "client,article,ticket,pieces,sold_at"
 FIRST, NIGHT, AFTER = "2026-01-01", "2026-01-24", "2026-01-25"
 CLIENTS, ARTICLES = 120, 40
-GRID = {"xgboost": {"n_estimators": [10], "max_depth": [2, 3]}, "linear": {"reg_param": [0.001, 0.01]}}
+GRID = {"linear": {"reg_param": [0.001, 0.01], "elastic_net_param": [0.0, 0.5]}}
 CONSTANT = {"linear": {"reg_param": [1e6, 1e7, 1e8, 1e9], "elastic_net_param": [1.0]}}  # a lasso that keeps no feature
 
 

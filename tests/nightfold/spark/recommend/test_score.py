@@ -1,7 +1,7 @@
 """Why an item is on a list, in words, and what somebody gets whom nobody knows."""
 
 from nightfold.spark.recommend import score
-from nightfold.spark.recommend.candidates import ALS, POPULAR, REPEAT, TOGETHER
+from nightfold.spark.recommend.candidates import ALS, POPULAR, REPEAT, SEGMENT, TOGETHER
 
 from pyspark.sql import functions as F
 
@@ -16,6 +16,8 @@ def test_every_item_says_why_it_is_listed(utc):
         (2, 0, None, "milk", TOGETHER | POPULAR),
         (3, 0, None, "milk", ALS | POPULAR),  # milk is no reason where its neighbours did not name it
         (4, 0, None, None, ALS),
+        (5, 0, None, None, ALS | SEGMENT),
+        (6, 0, None, None, POPULAR | SEGMENT),
     ]
     frame = utc.createDataFrame(rows, "n int, baskets int, last_day int, goes_with string, source int")
     words = frame.select("n", score.why(*(F.col(name) for name in ("baskets", "last_day", "goes_with", "source"))).alias("why"))
@@ -25,6 +27,8 @@ def test_every_item_says_why_it_is_listed(utc):
         "goes with milk",
         "popular now",
         "suits what you buy",
+        "popular among people like you",
+        "popular now",
     ]
 
 
