@@ -47,6 +47,9 @@ FIGURES = {
         {"candidates": 50, "predicted": 0.5, "observed": 0.051},
     ],
     "by_activity": [{"segment": "1–9 baskets", "users": 101, "recipe": 0.2, "popularity": 0.1}],
+    "attribute": "region",
+    "by_attribute": [{"segment": EVIL, "users": 77, "recipe": 0.213, "popularity": 0.1}],
+    "by_category": [{"segment": "DAIRY", "places": 4321, "recipe": 0.345}],
     "history": [{"night": "2017-12-02", "ndcg": 0.404, "ndcg_personal_frequency": 0.397, "truth": {"ndcg": 0.39}}],
     "examples": [
         {
@@ -76,7 +79,7 @@ def test_the_evaluation_is_self_contained_and_escaped():
     html = render_evaluation(FIGURES)
     assert "Content-Security-Policy" in html
     assert "<script" not in html
-    assert html.count("&lt;script&gt;") == 4, "the user, the title in both tables, and the reason"
+    assert html.count("&lt;script&gt;") == 6, "the user, the title in both tables, the reason, and a segment in its plot and table"
     assert not re.search(r"https?://|url\((?!#)|@import|javascript:", outside_text(html))
 
 
@@ -85,6 +88,7 @@ def test_the_evaluation_shows_the_figures_that_it_was_given():
     for shown in (
         *("0.398 to 0.416", "reg_param 0.3", "0.400 · 0.420", "1.220", "11.0%", "1–9 baskets", "✓ taken", ": 1 of 2 taken"),
         *("31.0% of what the users took", "decayed_120", "5.1%"),
+        *("By region, the values", "0.213", "DAIRY", "4,321", "0.345"),
     ):
         assert shown in html, shown
 
