@@ -30,7 +30,7 @@ FORGOTTEN = "(forgotten)"  # what stands in a report's figures where the key sto
 MALFORMED = "_malformed"
 LAYERS = ("raw", "clean", "rejected")
 RENDER: dict[str, Callable[[dict[str, Any]], str]] = {"evaluation": render_evaluation, "profile": eda.render}
-NUMBERED = {"interactions": "user", "histories": "user", "als": "id"}
+NUMBERED = {"attributes": "user", "interactions": "user", "histories": "user", "als": "id"}
 """Parts of features that say a user by his number, and in which column."""
 
 
@@ -48,15 +48,14 @@ class Found:
 def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: bool = False) -> Found:
     """Erase `key`, a user id of the pipeline's interactions; with `dry_run` only say where it is.
 
-    Columns that hold it: the interactions' user column, in every source that has one of that name.
+    Columns that hold it: `recommend.users.id` of that source, and the interactions' user column in every other that has one of that name.
     """
     found = Found()
     if not dry_run:
         forgotten.remember(lake, key)
-    name = pipeline.person
     for path in _files(lake, ".parquet"):
         dataset = _dataset(path)
-        mask = _mask(lake, path, dataset, column=name, key=key)
+        mask = _mask(lake, path, dataset, column=pipeline.person_of(dataset.split("/")[-1]), key=key)
         if mask is not None and (gone := _take_out(lake, path, mask, dry_run=dry_run)):
             found.rows[path] = gone
     if found.rows and not dry_run:
@@ -84,7 +83,7 @@ def lines(found: Found, pipeline: Pipeline, key: str, *, dry_run: bool) -> list[
         f"not reached: {len(found.models)} trained models and their sums over all users: they hold no id, but have learned from "
         "such rows; they go with later nights (retention)"
     ]
-    landed = ", ".join(sorted(name for name, source in pipeline.sources.items() if pipeline.person in source.columns))
+    landed = ", ".join(sorted(name for name, source in pipeline.sources.items() if pipeline.person_of(name) in source.columns))
     said += [
         f"not reached: the landing place and the databases ({landed}), MLflow's artifacts, back-ups: erase {key!r} there, too. "
         "Rows with it that are delivered again are left out, except in lines that cannot be read"

@@ -82,7 +82,7 @@ def _write(job: Job, name: str, rows: DataFrame, nights: list[str]) -> dict[str,
     path = job.lake.spark_path(job.lake.place(f"raw/{name}", job.attempt))
     source = job.pipeline.sources[name]
     schema = schemas.raw(source)
-    known = _known(job, source)
+    known = _known(job, name)
     if not isinstance(source, TableSource):
         tables.write(_of(rows, known), schema, path, by="night")
         checksums = {}
@@ -99,10 +99,10 @@ def _write(job: Job, name: str, rows: DataFrame, nights: list[str]) -> dict[str,
     return {night: (count, str(checksums.get(night, ""))) for night, count in tables.written(path).items()}
 
 
-def _known(job: Job, source: FileSource | TableSource) -> Column | None:
+def _known(job: Job, name: str) -> Column | None:
     """Which rows are not of somebody who was erased, or None: all. Checksums are of all: erasing somebody is no change of a table."""
-    user, erased = job.pipeline.person, forgotten.read(job.lake)
-    if not erased.digests or user not in source.columns:
+    user, erased = job.pipeline.person_of(name), forgotten.read(job.lake)
+    if not erased.digests or user not in job.pipeline.sources[name].columns:
         return None
     digest = F.sha2(F.concat(F.lit(erased.salt), F.col(f"`{user}`")), 256)
     return ~F.coalesce(digest.isin(*erased.digests), F.lit(False))

@@ -314,6 +314,11 @@ class Pipeline(Part):
         """The column that says whom a row is about."""
         return self.recommend.interactions.user if self.recommend is not None else self._predict.key
 
+    def person_of(self, source: str) -> str:
+        """The same of a source's rows; it may have no such column."""
+        users = self.recommend.users if self.recommend is not None else None
+        return users.id if users is not None and users.source == source else self.person
+
     def roles(self, source: str) -> dict[str, str]:
         """What columns of a source mean: `user`, `item`, `basket`, `time`; nothing of one that tells of no events."""
         if self.recommend is not None:

@@ -15,7 +15,8 @@ from nightfold.store import Store, store_at
 import pyarrow.parquet as pq
 import pytest
 import redis
-from helpers import SHOP, job, land, run, tiny_shop
+import yaml
+from helpers import SHOP, job, land, merged, run, tiny_shop
 
 DS = "2026-01-03"
 HER, HIM = "0 07*", "008"
@@ -128,6 +129,30 @@ def test_who_was_erased_does_not_come_back_with_a_delivery_that_is_taken_again(s
     run(clean, tiny_shop(), DS)
     assert [row for row in rows_of(spark, taken, "raw") if HER in row] == []
     assert HER not in (taken / "lake/shop/forgotten.json").read_text()
+
+
+def test_a_source_that_names_her_in_a_column_of_another_name_is_reached_too(spark, home, store, capsys):
+    clients = {"format": "csv", "path": "shop/clients.csv", "delivery": "snapshot"}
+    clients["columns"] = {"id": {"type": "string", "required": True}, "age": {}}
+    users = {"source": "clients", "id": "id", "attributes": ["age"]}
+    split = {"test_days": 1, "validation_days": 1, "folds": 2}
+    changes = {"sources": {"clients": clients}, "recommend": {"users": users}, "split": split}
+    (home / "pipelines" / "shop.yaml").write_text(yaml.safe_dump(merged(yaml.safe_load(SHOP), changes)))
+    days = ("2025-12-30", "2025-12-31", "2026-01-01", "2026-01-02", DS)
+    land(home, f"shop/sales/{DS}.csv", [HEAD, *(f"{who},x,{day},1,{day} 11:00:00" for day in days for who in (HER, HIM))])
+    land(home, "shop/clients.csv", ["id,age", f"{HER},30", f"{HIM},40"])
+    for stage in (ingest, clean, features):
+        run(stage, tiny_shop(changes), DS)
+    assert cli.main(["forget", "shop", HER]) == 0
+    assert "the landing place and the databases (clients, sales)" in capsys.readouterr().out
+    spark.catalog.clearCache()
+    for part in ("raw/clients", "clean/clients"):
+        assert [row[0] for row in rows_of(spark, home, part)] == [HIM]
+    attempt = next((home / "lake/shop/features/attempts").iterdir())
+    assert pq.read_table(attempt / "attributes", partitioning=None)["values"].to_pylist() == [["40"]]
+    land(home, "shop/clients.csv", ["id,age", f"{HER},31", f"{HIM},41"])
+    run(ingest, tiny_shop(changes), DS)
+    assert {row[0] for row in rows_of(spark, home, "raw/clients")} == {HIM}
 
 
 @pytest.mark.parametrize("nights", [3, 12])
