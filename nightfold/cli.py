@@ -281,7 +281,7 @@ def _parser() -> argparse.ArgumentParser:
     upkeep = command("maintain", _maintain, "Remove what retention lets go: dead attempts, old nights, rows and runs.")
     upkeep.add_argument("--ds", default=None, metavar="NIGHT", help="count back from this night; without it, from the last one")
     upkeep.add_argument("--dry-run", action="store_true", help="only say what would go")
-    erase = command("forget", _forget, "Erase a person from the lake, the store, the reports and the table of predictions; says what it cannot reach.")
+    erase = command("forget", _forget, "Erase a person wherever Nightfold has written; says what it cannot reach.")
     erase.add_argument("key", metavar="KEY")
     erase.add_argument("--dry-run", action="store_true", help="only say where it is")
     reports = command("report", _report, "Where the data report and the evaluation are.")
