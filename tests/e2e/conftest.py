@@ -17,8 +17,7 @@ import yaml
 from e2e import tunes
 
 OURS = ("NIGHTFOLD_", "AIRFLOW_", "MLFLOW_")
-CUT = {"split": {"test_days": 7, "validation_days": 7, "folds": 2}}  # for 60 days of history
-FAMILIES = {"xgboost": {"n_estimators": [40], "max_depth": [3, 4]}, "linear": {"reg_param": [0.001, 0.1]}}
+CUT = {"split": {"test_days": 7, "validation_days": 7, "folds": 3}}  # for 60 days of history
 
 
 class Night:
@@ -53,13 +52,12 @@ def cut_grocery(folder: Path) -> None:
     """The shipped grocery pipeline with windows that fit 60 days, no clock, and less memory."""
     content = yaml.safe_load((ROOT / "pipelines" / "grocery.yaml").read_text(encoding="utf-8"))
     content.update(CUT)
-    content["training"] |= {"windows": 2, "families": FAMILIES}
     content["schedule"]["cron"] = None
     content["resources"] |= {"driver_memory": "1g", "shuffle_partitions": 2, "retry_minutes": 0.05}
     (folder / "grocery.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-@pytest.fixture(scope="package")  # down again before the tests of other folders
+@pytest.fixture(scope="session")
 def night() -> Iterator[Night]:
     with tempfile.TemporaryDirectory(prefix="nightfold-e2e-") as name:  # as root, PostgreSQL's user must be able to get in
         folder = Path(name)
