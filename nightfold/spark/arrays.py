@@ -17,6 +17,13 @@ def find(ascending: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(ascending[at] == wanted, at, -1)
 
 
+def added(at: np.ndarray, values: np.ndarray, length: int) -> np.ndarray:
+    """(length,) int64: sums of the values (N,) by their places (N,)."""
+    total = np.zeros(length, np.int64)
+    np.add.at(total, at, values)
+    return total
+
+
 def pair_key(row: np.ndarray, column: np.ndarray, columns: int) -> np.ndarray:
     """(N,) one number for each row and column: row * columns + column, so that order by it is order by row, then column."""
     return row.astype(np.int64) * columns + column

@@ -121,7 +121,7 @@ def _named(
     everybody = pair_key(np.repeat(np.arange(users), len(most)), np.tile(most, users), items)
     yield _new(everybody, seen, items, limits.popular) if limits.exclude_seen else everybody, POPULAR
     if past.segments.shape[1]:
-        alike = pair_key(*known.segments.named(past.segments[:, 0], more, known.available, n=limits.segment), items)
+        alike = pair_key(*known.segments.named(past.segments[:, 0], more, n=limits.segment), items)
         yield _new(alike, seen, items, limits.segment) if limits.exclude_seen else alike, SEGMENT
     yield pair_key(np.repeat(np.arange(users), len(rising)), np.tile(rising, users), items), POPULAR
 

@@ -3,10 +3,13 @@
 Written once a night from the daily aggregates; what a window may know is cut off in the block, never later (`Block.until`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 
+from nightfold.schemas import Schema
+from nightfold.spark import tables
 from nightfold.spark.arrays import pair_key, starts
+from nightfold.spark.windows import Window
 
 import numpy as np
 import pyarrow as pa
@@ -102,6 +105,19 @@ def _block(batch: pa.RecordBatch) -> Block:
         visit_baskets=days.field("baskets").to_numpy(),
         segments=batch.column("segments").flatten().to_numpy().astype(np.int64).reshape(batch.num_rows, -1),
     )
+
+
+def of_windows(
+    histories: DataFrame, windows: Sequence[Window], made: Callable[[Block, Window], pa.RecordBatch], schema: Schema
+) -> DataFrame:
+    """`window` int and `schema`: what `made` gives for each block as of the cutoff of each window, not yet summed over the blocks."""
+
+    def of_all(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for block in blocks(batches):
+            for window in windows:
+                yield made(block.until(window.cutoff), window)
+
+    return histories.mapInArrow(of_all, tables.struct({"window": "int", **schema}))
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ Each Python worker sums its users in whole numbers; Spark adds the workers' sums
 models read: counts are per 1,000 baskets of all users, so that a night compares with one of another size.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from nightfold.lake import filesystem
-from nightfold.spark import tables
-from nightfold.spark.recommend.history import Block, Pairs, blocks
+from nightfold.spark.arrays import added
+from nightfold.spark.recommend.history import Block, Pairs, of_windows
 from nightfold.spark.windows import Window
 
 import numpy as np
@@ -44,27 +44,14 @@ def statistics(histories: DataFrame, windows: Sequence[Window]) -> DataFrame:
     """`window` int and SCHEMA: for each window one row per item that somebody took up to its cutoff, and the row ALL."""
     sums = [F.sum(name).alias(name) for name in SUMS]
     edges = [F.min("first_day").alias("first_day"), F.max("last_day").alias("last_day")]
-    return (
-        histories.mapInArrow(_partial(windows), tables.struct({"window": "int", **SCHEMA}))
-        .groupBy("window", "item")
-        .agg(*sums, *edges)
-    )
-
-
-def _partial(windows: Sequence[Window]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def partial(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for block in blocks(batches):
-            for window in windows:
-                yield _of_block(block.until(window.cutoff), window)
-
-    return partial
+    return of_windows(histories, windows, _of_block, SCHEMA).groupBy("window", "item").agg(*sums, *edges)
 
 
 def _of_block(past: Block, window: Window) -> pa.RecordBatch:
     cutoff = window.cutoff
     pairs = Pairs.of(past)
     items, at = np.unique(pairs.item, return_inverse=True)
-    total: Callable[[np.ndarray], np.ndarray] = lambda values: _added(at, values, len(items))  # noqa: E731
+    total: Callable[[np.ndarray], np.ndarray] = lambda values: added(at, values, len(items))  # noqa: E731
     baskets, amount, discount = past.baskets.astype(np.int64), _fixed(past.amount), _fixed(past.discount)
     age = cutoff - past.day
     first, last, days = pairs.firsts(past.day), pairs.lasts(past.day), pairs.lengths(len(past.day))
@@ -99,12 +86,6 @@ def _of_block(past: Block, window: Window) -> pa.RecordBatch:
 
 def _fixed(values: np.ndarray) -> np.ndarray:
     return np.rint(np.nan_to_num(values) * STEP).astype(np.int64)
-
-
-def _added(at: np.ndarray, values: np.ndarray, length: int) -> np.ndarray:
-    total = np.zeros(length, np.int64)
-    np.add.at(total, at, values)
-    return total
 
 
 @dataclass(frozen=True)

@@ -91,7 +91,7 @@ class Knowledge:
 def read(places: Places) -> Knowledge:
     """Folders of an attempt never change, so a worker keeps the last two windows."""
     listed = _read(places.items).sort_by("item")
-    size = listed.num_rows
+    size, available = listed.num_rows, listed["available"].to_numpy()
     near = _read(places.neighbours).sort_by([("item", "ascending"), ("score", "descending"), ("neighbour", "ascending")])
     users = _read(places.user_factors).sort_by("id")
     items = _read(places.item_factors)
@@ -99,7 +99,7 @@ def read(places: Places) -> Knowledge:
     factors = np.zeros((size, width), np.float32)
     factors[items["id"].to_numpy()] = _matrix(items, width)
     return Knowledge(
-        available=listed["available"].to_numpy(),
+        available=available,
         groups=_groups(listed["groups"]),
         statistics=item_statistics.read(places.statistics, items=size, cutoff=places.cutoff, recent=places.recent),
         factors=factors,
@@ -108,7 +108,7 @@ def read(places: Places) -> Knowledge:
         neighbour_start=np.searchsorted(near["item"].to_numpy(), np.arange(size + 1)),
         neighbours=near["neighbour"].to_numpy(),
         neighbour_scores=near["score"].to_numpy(),
-        segments=Segments.of(_found(places.segments), items=size),
+        segments=Segments.of(_found(places.segments), available),
         recent=places.recent,
         promoted=_promoted(places.promotions, size),
     )
@@ -119,7 +119,7 @@ def nothing(groups: int, *, promotions: bool) -> Knowledge:
     none, vectors = np.zeros(0, np.int64), np.zeros((0, 0), np.float32)
     stats = ItemStatistics(dict.fromkeys(item_statistics.SPANS, none), *[none] * (len(fields(ItemStatistics)) - 1))
     near = (np.zeros(1, np.int64), none, none)
-    alike, promoted = Segments.of(None, items=0), (none > 0) if promotions else None
+    alike, promoted = Segments.of(None, none > 0), (none > 0) if promotions else None
     return Knowledge(none > 0, [none] * groups, stats, vectors, none, vectors, *near, alike, item_statistics.SPANS[0], promoted)
 
 

@@ -3,15 +3,15 @@
 Sums are as of each window's cutoff; who belongs to a segment is as tonight's snapshot has it, for every window.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from nightfold.errors import BadInput
 from nightfold.pipeline.recommend import Users
 from nightfold.schemas import Schema
-from nightfold.spark import tables
-from nightfold.spark.arrays import find, pair_key
-from nightfold.spark.recommend.history import Block, blocks
+from nightfold.spark.arrays import added, find, pair_key
+from nightfold.spark.recommend.history import Block, of_windows
 from nightfold.spark.recommend.item_statistics import ALL
 from nightfold.spark.windows import Window
 
@@ -54,17 +54,8 @@ def of_users(users: DataFrame, rows: DataFrame, task: Users) -> DataFrame:
 
 def popularity(histories: DataFrame, windows: Sequence[Window], *, days: int) -> DataFrame:
     """`window` int and SCHEMA; a window in which nobody of a segment took anything has no row."""
-    made = histories.mapInArrow(_partial(windows, days), tables.struct({"window": "int", **SCHEMA}))
+    made = of_windows(histories, windows, partial(_of_block, days=days), SCHEMA)
     return made.groupBy("window", "segment", "item").agg(F.sum("baskets").alias("baskets"))
-
-
-def _partial(windows: Sequence[Window], days: int) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    def partial(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for block in blocks(batches):
-            for window in windows:
-                yield _of_block(block.until(window.cutoff), window, days)
-
-    return partial
 
 
 def _of_block(past: Block, window: Window, days: int) -> pa.RecordBatch:
@@ -78,8 +69,7 @@ def _of_block(past: Block, window: Window, days: int) -> pa.RecordBatch:
     each = np.broadcast_to(item, segment.shape)[known]
     width = int(item.max(initial=0)) + 2
     key, at = np.unique(pair_key(segment[known], each - ALL, width), return_inverse=True)
-    sums = np.zeros(len(key), np.int64)
-    np.add.at(sums, at, np.broadcast_to(baskets, segment.shape)[known])
+    sums = added(at, np.broadcast_to(baskets, segment.shape)[known], len(key))
     arrays = [
         pa.array(np.full(len(key), window.number), pa.int32()),
         pa.array(key // width, pa.int32()),
@@ -100,18 +90,28 @@ class Segments:
     baskets: np.ndarray
     total: np.ndarray
     """(G,) baskets of all visits, by segment."""
+    best_segment: np.ndarray
+    """(L,) of each entry whose item may be listed: each segment's most popular first, ties to the lower item."""
+    best_item: np.ndarray
 
     @classmethod
-    def of(cls, table: pa.Table | None, *, items: int) -> "Segments":
-        """:param table: SCHEMA; None where nobody of any segment took anything"""
+    def of(cls, table: pa.Table | None, available: np.ndarray) -> "Segments":
+        """Of what nobody of any segment took, with `table` None, nothing is known.
+
+        :param table: SCHEMA
+        :param available: (I,) what may be listed
+        """
         if table is None:
             nothing = np.zeros(0, np.int64)
-            return cls(items, nothing, nothing, nothing, nothing)
+            return cls(len(available), *[nothing] * 6)
         table = table.sort_by([("segment", "ascending"), ("item", "ascending")])
         segment, item, baskets = (table[name].to_numpy().astype(np.int64) for name in SCHEMA)
         total = np.zeros(int(segment.max(initial=-1)) + 1, np.int64)
         total[segment[item == ALL]] = baskets[item == ALL]
-        return cls(items, segment[item != ALL], item[item != ALL], baskets[item != ALL], total)
+        segment, item, baskets = (column[item != ALL] for column in (segment, item, baskets))
+        order = np.lexsort((item, -baskets, segment))
+        order = order[available[item[order]]]
+        return cls(len(available), segment, item, baskets, total, segment[order], item[order])
 
     def popularity(self, segment: np.ndarray, item: np.ndarray) -> np.ndarray:
         """(N,) baskets with the item per 1,000 of the segment's; NaN for segment -1, and where a segment took nothing at all."""
@@ -122,23 +122,15 @@ class Segments:
         of_all = np.where(known, self.total[np.where(known, segment, 0)] if len(self.total) else 0, 0).astype(np.float64)
         return np.divide(1000 * taken, of_all, out=np.full(len(segment), np.nan), where=of_all > 0)
 
-    def best(self, available: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Segments and their items that may be listed, each segment's most popular first; ties to the lower item."""
-        may = available[self.item]
-        segment, item, baskets = self.segment[may], self.item[may], self.baskets[may]
-        order = np.lexsort((item, -baskets, segment))
-        return segment[order], item[order]
-
-    def named(self, segment: np.ndarray, had: np.ndarray, available: np.ndarray, *, n: int) -> tuple[np.ndarray, np.ndarray]:
+    def named(self, segment: np.ndarray, had: np.ndarray, *, n: int) -> tuple[np.ndarray, np.ndarray]:
         """Rows and items: for each row of its segment's n best; where `had` says how many more, as many more.
 
         :param segment: (B,) of each row
         :param had: (B,)
         """
-        ordered, items = self.best(available)
         rows, named = [], []
         for one in np.unique(segment[segment >= 0]):
-            theirs = items[np.searchsorted(ordered, one) : np.searchsorted(ordered, one + 1)]
+            theirs = self.best_item[slice(*np.searchsorted(self.best_segment, [one, one + 1]))]
             alike = np.flatnonzero(segment == one)
             count = np.minimum(n + had[alike], len(theirs))
             rows.append(np.repeat(alike, count))

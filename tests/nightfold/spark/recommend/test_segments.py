@@ -44,7 +44,9 @@ def test_an_attribute_of_too_many_values_is_refused(utc, monkeypatch):
 
 
 SOLD = [(0, ALL, 10), (0, 2, 4), (0, 1, 4), (0, 0, 5), (2, ALL, 4), (2, 1, 4)]  # nobody of segment 1 took anything
-FEW = Segments.of(pa.table(dict(zip(segments.SCHEMA, np.array(SOLD).T, strict=True))), items=3)
+TABLE = pa.table(dict(zip(segments.SCHEMA, np.array(SOLD).T, strict=True)))
+ALL_ITEMS = np.array([True, True, True])
+FEW = Segments.of(TABLE, ALL_ITEMS)
 
 
 def test_popularity_is_per_1000_baskets_of_the_segment():
@@ -53,13 +55,13 @@ def test_popularity_is_per_1000_baskets_of_the_segment():
 
 
 def test_the_best_of_a_segment_go_by_sales_then_item_and_only_what_may_be_listed():
-    row, item = FEW.named(np.array([2, 0, 1, -1]), np.array([5, 0, 0, 0]), np.array([False, True, True]), n=1)
+    row, item = Segments.of(TABLE, np.array([False, True, True])).named(np.array([2, 0, 1, -1]), np.array([5, 0, 0, 0]), n=1)
     assert list(zip(row.tolist(), item.tolist(), strict=True)) == [(1, 1), (0, 1)]
-    row, item = FEW.named(np.array([0]), np.array([1]), np.array([True, True, True]), n=1)
+    row, item = FEW.named(np.array([0]), np.array([1]), n=1)
     assert item.tolist() == [0, 1], "one more for the one that he already has"
 
 
 def test_nothing_sold_is_popular_nowhere():
-    nothing = Segments.of(None, items=3)
+    nothing = Segments.of(None, ALL_ITEMS)
     assert np.isnan(nothing.popularity(np.array([0, -1]), np.array([1, 1]))).all()
-    assert [len(found) for found in nothing.named(np.array([0, 1]), np.zeros(2, int), np.ones(3, bool), n=5)] == [0, 0]
+    assert [len(found) for found in nothing.named(np.array([0, 1]), np.zeros(2, int), n=5)] == [0, 0]
