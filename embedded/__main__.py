@@ -5,21 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from datetime import date
 
 from embedded import airflow_parts, ending, night, platform
 from embedded.errors import PlatformError
 from embedded.settings import load
+from nightfold import nights
 from nightfold.errors import NightfoldError
 
 WORKERS = "2"  # of `make up-cluster`, unless the environment says otherwise
-
-
-def _day(text: str) -> str:
-    try:
-        return str(date.fromisoformat(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a night: write YYYY-MM-DD") from None
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -27,7 +20,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="start everything, take one night of a pipeline through Airflow, show its lists")
     run.add_argument("--pipeline", required=True)
-    run.add_argument("--ds", required=True, type=_day, help="the night, YYYY-MM-DD")
+    run.add_argument("--ds", required=True, type=nights.argument, help="the night, YYYY-MM-DD")
     up = commands.add_parser("up", help="start what is not running")
     up.add_argument("--sample", action="store_true", help="with the sample shop's PostgreSQL")
     up.add_argument("--cluster", action="store_true", help="with a Spark master and two workers (NIGHTFOLD_SPARK_WORKERS)")

@@ -1,6 +1,7 @@
 """The command line: `nightfold validate|lookup|versions|rollback|release|retake|unlock|maintain|forget|report`.
 
-Exit 0 only on success; 2 for wrong use; 1 otherwise, with one line on stderr that names the file, field or key and the mend.
+Exit 0 only on success; 2 for wrong use; 1 otherwise, with one line on stderr (of `validate` one for each problem) that
+names the file, field or key and the mend.
 """
 
 import argparse
@@ -10,10 +11,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
+from importlib import metadata
 from typing import Any, NoReturn
 
-from nightfold import forgetting, intake, maintenance, promotion, turns
+from nightfold import forgetting, intake, maintenance, nights, promotion, turns
 from nightfold import pipeline as pipelines
 from nightfold.errors import BadInput, BadPipeline, NightfoldError, NotCommitted
 from nightfold.gate import HELD
@@ -42,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _validate(arguments: argparse.Namespace) -> int:
-    pipeline = pipelines.load(arguments.file)
+    try:
+        pipeline = pipelines.load(arguments.file)
+    except BadPipeline as error:
+        print("\n".join(f"nightfold: {problem}" for problem in error.problems), file=sys.stderr)
+        return 1
     facts = {"file": arguments.file, "pipeline": pipeline.pipeline, "task": pipeline.task, "sources": list(pipeline.sources)}
     _show(arguments, {"valid": True, **facts}, f"{arguments.file}: valid: {pipeline.task} from {', '.join(pipeline.sources)}")
     return 0
@@ -184,8 +190,8 @@ def _report(arguments: argparse.Namespace) -> int:
     lake = Lake(arguments.pipeline)
     found: dict[str, Any] = {}
     for name, dataset in REPORTS.items():
-        nights = lake.nights(dataset)
-        night = arguments.ds or (nights[-1] if nights else None)
+        taken = lake.nights(dataset)
+        night = arguments.ds or (taken[-1] if taken else None)
         manifest = lake.find(dataset, night) if night else None
         if manifest is not None:
             found[name] = {
@@ -210,13 +216,6 @@ def _store(pipeline: str) -> Store:
 
 def _show(arguments: argparse.Namespace, facts: dict[str, Any], text: str) -> None:
     print(json.dumps(facts, ensure_ascii=False) if arguments.json else text)
-
-
-def _night(text: str) -> str:
-    try:
-        return str(date.fromisoformat(text))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"must be a night, YYYY-MM-DD, not {text!r}") from None
 
 
 def _length(text: str) -> int:
@@ -254,6 +253,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="nightfold", description="Look at pipelines and at what they publish.")
     parser.add_argument("--json", action="store_true", help="answer in JSON")
+    parser.add_argument("--version", action="version", version=f"nightfold {metadata.version('nightfold')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, run: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
@@ -276,16 +276,17 @@ def _parser() -> argparse.ArgumentParser:
     command("release", _release, "Let promotions go on after a rollback.")
     again = command("retake", _retake, "Have a night of a source taken again by the next ingest, as when its delivery was mended.")
     again.add_argument("source", metavar="SOURCE")
-    again.add_argument("--ds", required=True, type=_night, metavar="NIGHT", help="the night, YYYY-MM-DD")
+    again.add_argument("--ds", required=True, type=nights.argument, metavar="NIGHT", help="the night, YYYY-MM-DD")
     command("unlock", _unlock, "Let the next run have its turn, when the one that has it is known to be dead.")
     upkeep = command("maintain", _maintain, "Remove what retention lets go: dead attempts, old nights, rows and runs.")
-    upkeep.add_argument("--ds", default=None, metavar="NIGHT", help="count back from this night; without it, from the last one")
+    of = {"default": None, "type": nights.argument, "metavar": "NIGHT"}
+    upkeep.add_argument("--ds", **of, help="count back from this night; without it, from the last one")
     upkeep.add_argument("--dry-run", action="store_true", help="only say what would go")
     erase = command("forget", _forget, "Erase a person wherever Nightfold has written; says what it cannot reach.")
     erase.add_argument("key", metavar="KEY")
     erase.add_argument("--dry-run", action="store_true", help="only say where it is")
     reports = command("report", _report, "Where the data report and the evaluation are.")
-    reports.add_argument("--ds", default=None, metavar="NIGHT", help="of this night; without it, of the last one")
+    reports.add_argument("--ds", **of, help="of this night; without it, of the last one")
 
     return parser
 

@@ -1,5 +1,7 @@
 """The named errors. A message is one line: the file, row or field; the night; the mend."""
 
+from collections.abc import Sequence
+
 
 def printable(text: str) -> str:
     """The same with all that is no letter to be shown as an escape: a message may quote what was delivered."""
@@ -18,6 +20,10 @@ class Permanent(NightfoldError):
 
 class BadPipeline(Permanent):
     """The pipeline file is wrong: names the file, the field's path and the mend."""
+
+    def __init__(self, message: str, problems: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.problems = problems or (message,)  # each on a line of its own, for who mends the file
 
 
 class BadInput(Permanent):

@@ -31,7 +31,8 @@ def load(path: Path | str) -> Pipeline:
     try:
         pipeline = Pipeline.model_validate(content)
     except ValidationError as error:
-        raise BadPipeline(f"{path}: " + "; ".join(_explain(e) for e in error.errors())) from error
+        found = [_explain(e) for e in error.errors()]
+        raise BadPipeline(f"{path}: {'; '.join(found)}", [f"{path}: {one}" for one in found]) from error
     if pipeline.pipeline != path.stem:
         raise BadPipeline(f"{path}: pipeline: is {pipeline.pipeline!r}; name it {path.stem!r}, or rename the file")
     return pipeline

@@ -15,12 +15,11 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import date
 from functools import cached_property
 from typing import Any
 
+from nightfold import nights, turns
 from nightfold import pipeline as pipelines
-from nightfold import turns
 from nightfold.errors import BadInput, NightfoldError, Permanent, printable
 from nightfold.lake import Lake, Manifest
 from nightfold.pipeline import Pipeline
@@ -244,18 +243,7 @@ def _job(stage: Stage, arguments: argparse.Namespace) -> Job:
         content = pipeline.model_dump(mode="json")
         content["recommend"]["top_n"] = arguments.top_n
         pipeline = Pipeline.model_validate(content)
-    return Job(pipeline=pipeline, ds=checked_night(arguments.ds), stage=stage, lake=Lake(pipeline.pipeline))
-
-
-def checked_night(ds: str) -> str:
-    """A night as YYYY-MM-DD; raises BadInput for anything else."""
-    try:
-        if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", ds):
-            raise ValueError(ds)
-        date.fromisoformat(ds)
-    except ValueError as error:
-        raise BadInput(f"night {ds!r} is not a day: write it as YYYY-MM-DD") from error
-    return ds
+    return Job(pipeline=pipeline, ds=nights.checked(arguments.ds), stage=stage, lake=Lake(pipeline.pipeline))
 
 
 def _complain(stage: Stage, ds: str, error: Exception, code: int) -> int:

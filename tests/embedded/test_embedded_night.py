@@ -82,5 +82,5 @@ def test_wrong_words_are_refused_before_anything_starts(tmp_path, monkeypatch, c
     assert "nope.yaml: no such pipeline file; there are: discovery, films, grocery" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="2"):
         main(["run", "--pipeline", "grocery", "--ds", "2017-13-40"])
-    assert "'2017-13-40' is not a night: write YYYY-MM-DD" in capsys.readouterr().err
+    assert "night '2017-13-40' is not a day: write it as YYYY-MM-DD" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()

@@ -203,7 +203,7 @@ def test_validate_accepts_a_right_file(run, home):
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (SHOP.replace("task:", "tsk:"), "task: missing; add it; tsk: unknown field; did you mean 'task'?"),
+        (SHOP.replace("task:", "tsk:"), "task: missing; add it\nnightfold: {file}: tsk: unknown field; did you mean 'task'?"),
         (SHOP + "task: recommend\n", "cannot be read as YAML: the field 'task' is given twice in"),
         ("", "must be a mapping that starts with 'pipeline: wrong'"),
         (SHOP, "pipeline: is 'shop'; name it 'wrong', or rename the file"),
@@ -213,7 +213,10 @@ def test_validate_refuses_a_wrong_file_naming_file_and_field(run, tmp_path, cont
     file = tmp_path / "wrong.yaml"
     file.write_text(content)
     for more in ((), ("--json",)):
-        assert failed(run("validate", str(file), *more)).startswith(f"nightfold: {file}: {complaint}")
+        code, said, complained = run("validate", str(file), *more)
+        assert (code, said) == (1, "")
+        assert complained.startswith(f"nightfold: {file}: {complaint.format(file=file)}")
+        assert complained.count("\n") == complaint.count("\n") + 1, "each problem on a line of its own"
 
 
 def test_validate_of_no_file_and_of_a_folder(run, home):
@@ -244,4 +247,4 @@ def test_a_night_of_a_source_is_asked_for_again(run):
 def test_what_cannot_be_asked_for_is_said(run):
     assert failed(run("retake", "shop", "sale", "--ds", "2017-12-03")) == "nightfold: shop: no source 'sale'; there are: sales"
     assert "sales, night 2017-12-03: shop has not taken it yet" in failed(run("retake", "shop", "sales", "--ds", "2017-12-03"))
-    assert "must be a night, YYYY-MM-DD, not 'today'" in failed(run("retake", "shop", "sales", "--ds", "today"), 2)
+    assert "night 'today' is not a day: write it as YYYY-MM-DD" in failed(run("retake", "shop", "sales", "--ds", "today"), 2)

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 from nightfold.store import VersionManifest, store_at
@@ -83,6 +84,7 @@ def test_the_installed_command_answers_and_exits_as_promised(process, store):
     assert failed(run("lookup", "stop", "1228")).endswith("there are: shop")
     assert failed(run("lookup", "shop"), code=2) == "nightfold: lookup: give keys, or --all; see `nightfold --help`"
     assert run("--help").code == 0
+    assert run("--version").out == f"nightfold {metadata.version('nightfold')}\n"
 
 
 @pytest.mark.parametrize("lists", [2, 3000])

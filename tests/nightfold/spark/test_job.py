@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 
+from nightfold import nights
 from nightfold.errors import BadInput, NightfoldError, StoreError
 from nightfold.lake import Lake
 from nightfold.settings import lake_uri
-from nightfold.spark.job import Outcome, _process, checked_night, execute, run_plain
+from nightfold.spark.job import Outcome, _process, execute, run_plain
 from nightfold.store import Store, store_at
 
 import psutil
@@ -150,7 +151,7 @@ def test_arguments_decide_the_night_and_the_length_of_the_lists(home, store, cap
     assert capsys.readouterr().out.splitlines() == [f"nightfold: promote: {DS} 7", f"nightfold: promote: {DS} 20"]
     for wrong in ("2026-1-3", "2026-02-30", "yesterday", "20260103"):
         with pytest.raises(BadInput, match=f"night '{wrong}' is not a day: write it as YYYY-MM-DD"):
-            checked_night(wrong)
+            nights.checked(wrong)
 
 
 def test_work_is_committed_once_for_the_same_inputs_and_a_failure_commits_nothing(spark, home):
