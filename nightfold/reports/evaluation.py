@@ -10,23 +10,26 @@ Keys of the figures; what is missing is not shown:
                  has learned from
     test         the metric of the chosen point on the test window
     candidates, importance, calibration: see reports/learning.py
-    by_activity, by_attribute  [{"segment", "users", system → NDCG}]; attribute: of which by_attribute's segments are values
+    by_activity, by_attribute  [{"segment", "users", system → metric}]; attribute: of which by_attribute's segments are values
     by_category  [{"segment", "places", system → share of its places that came true}]
     gate, champion  see reports/gate.py
     history      [{"night", metric, metric_... of each baseline, "truth": {metric} or None}], earlier nights; "truth": what was published,
                  judged on the days after
-    examples     [{"user", "history": [{"id", "title", "times", "last"}], "list": [{"id", "title", "why", "hit"}]}]
+    examples     see reports/examples.py
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from nightfold.reports import plots
+from nightfold.reports.examples import examples
 from nightfold.reports.gate import gate
 from nightfold.reports.learning import calibration, candidates, importance
 from nightfold.reports.page import Html, figure, page, section, table, tag
 from nightfold.reports.systems import OURS, key_of, metric_of, range_of, systems, three
 from nightfold.reports.words import NONE, number
+
+DRAWN = 7  # segments in a plot; more would not be read
 
 
 def render_evaluation(figures: Mapping[str, Any]) -> str:
@@ -126,9 +129,11 @@ def _by(segments: Sequence[Mapping[str, Any]] | None, counted: str, label: str, 
     systems = list(dict.fromkeys(name for s in segments for name in s if name not in ("segment", counted)))
     rows = [[s["segment"], number(s[counted]), *(three(s.get(name)) for name in systems)] for s in segments]
     listed = tag("div", table(("segment", counted, *systems), rows, numeric=range(1, 2 + len(systems))), cls="card")
-    series = {name: [s.get(name) for s in segments] for name in systems}
-    plot = plots.groups([s["segment"] for s in segments], series, label=label)
-    yield tag("div", figure(plot, caption), listed, cls="pair")
+    drawn = segments[:DRAWN]
+    series = {name: [s.get(name) for s in drawn] for name in systems}
+    plot = plots.groups([s["segment"] for s in drawn], series, label=label)
+    more = f" The first {DRAWN} are drawn." if len(segments) > DRAWN else ""
+    yield tag("div", figure(plot, f"{caption}{more}"), listed, cls="pair")
 
 
 def _history(figures: Mapping[str, Any]) -> Iterator[Html]:
@@ -152,39 +157,6 @@ def _history(figures: Mapping[str, Any]) -> Iterator[Html]:
     )
 
 
-def _examples(figures: Mapping[str, Any]) -> Iterator[Html]:
-    examples = figures.get("examples")
-    if not examples:
-        return
-    yield tag(
-        "p",
-        "What a user took before the cutoff, and the list made from it. A mark says that it was taken in the test window.",
-        cls="soft",
-    )
-    for example in examples:
-        history = [
-            [h["id"], h.get("title") or NONE, number(h.get("times")), h.get("last") or NONE] for h in example.get("history", ())
-        ]
-        listed = [
-            [
-                i + 1,
-                item["id"],
-                item.get("title") or NONE,
-                item.get("why") or NONE,
-                tag("span", "✓ taken", cls="hit") if item.get("hit") else "",
-            ]
-            for i, item in enumerate(example.get("list", ()))
-        ]
-        hits = sum(bool(item.get("hit")) for item in example.get("list", ()))
-        yield tag("h3", f"User {example['user']}: {hits} of {len(listed)} taken")
-        yield tag(
-            "div",
-            tag("div", tag("h4", "History"), table(("item", "title", "times", "last"), history, numeric=(2,)), cls="card"),
-            tag("div", tag("h4", "List"), table(("", "item", "title", "why", ""), listed), cls="card"),
-            cls="pair",
-        )
-
-
 _SECTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Iterator[Html]]], ...] = (
     ("verdict", "Verdict", _verdict),
     ("systems", "The recipe beside baselines", systems),
@@ -194,7 +166,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Iterator[Html]]],
     ("importance", "What the model looks at", importance),
     ("calibration", "Are its probabilities true", calibration),
     ("history", "Earlier nights", _history),
-    ("examples", "A few users", _examples),
+    ("examples", "A few users", examples),
 )
 
 

@@ -63,13 +63,23 @@ def interval(means: np.ndarray, certainty: float) -> Interval:
 def by_activity(measured: DataFrame, learned: DataFrame, systems: list[str]) -> list[dict[str, Any]]:
     """NDCG of each system by how much was known of the user. A row per segment comes to the driver."""
     days = learned.groupBy("user").agg(F.count_distinct("day").alias("days"))
+    known = measured.join(days, "user", "left").fillna(0, "days")
+    return in_order(_means(known, segment_of(F.col("days")), systems, most=len(SEGMENTS)))
+
+
+def segment_of(days: Column) -> Column:
+    """The name of the segment of so many days."""
     label: Column = F.lit(None).cast("string")
     for low, high, name in reversed(SEGMENTS):
-        inside = (F.col("days") >= low) & (F.col("days") <= high) if high is not None else F.col("days") >= low
+        inside = (days >= low) & (days <= high) if high is not None else days >= low
         label = F.when(inside, F.lit(name)).otherwise(label)
-    known = measured.join(days, "user", "left").fillna(0, "days")
+    return label
+
+
+def in_order(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of SEGMENTS, the least active first."""
     order = [name for *_, name in SEGMENTS]
-    return sorted(_means(known, label, systems, most=len(order)), key=lambda row: order.index(row["segment"]))
+    return sorted(segments, key=lambda row: order.index(row["segment"]))
 
 
 def by_value(measured: DataFrame, attributes: DataFrame, systems: list[str]) -> list[dict[str, Any]]:

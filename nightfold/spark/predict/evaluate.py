@@ -15,10 +15,9 @@ from nightfold.lake import Manifest
 from nightfold.reports.evaluation import render_evaluation
 from nightfold.spark import verdicts
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.judging import intervals
-from nightfold.spark.predict import systems
+from nightfold.spark.judging import in_order, intervals, segment_of
+from nightfold.spark.predict import inspection, systems
 from nightfold.spark.predict.features import written
-from nightfold.spark.predict.inspection import importance
 from nightfold.spark.predict.metrics import calibration, ranked
 from nightfold.spark.predict.truth import measure
 from nightfold.spark.truth import judge_what_came_true
@@ -37,14 +36,19 @@ TINY = 1e-6  # a probability that is said to be 0 is taken for this much
 def judged_rows(
     spark: SparkSession, job: Job, trained: Manifest, served: Champion | None
 ) -> tuple[DataFrame, list[str], PipelineModel, str | None]:
-    """key, label and a column per system of the test window; the systems; the recipe; and which of them the champion's is."""
+    """key, label, active (a segment of judging.SEGMENTS), attribute (NULL without any) and a column per system, of the test window;
+    the systems; the recipe; and which of them the champion's is."""
     recipe = PipelineModel.load(job.lake.spark_path(f"{trained.data}/judged"))
     place, theirs = verdicts.rival(served, trained.facts["best"])
     last = len(job.lake.get("features", job.ds).facts["windows"]) - 1
     learned = written(spark, job, range(LAST_VALIDATION, min(last, TEST + job.pipeline.training.windows) + 1))
     test = written(spark, job, [TEST])
     mean = systems.mean_label(learned)
-    rows = recipe.transform(test).select("key", "label", *systems.PAST.values(), F.col("predicted").alias(RECIPE))
+    task = job.pipeline.predict
+    active = segment_of(F.col(f"{task.population}_days_{max(task.days)}")).alias("active")
+    attribute = F.coalesce(task.categories[0], F.lit("not known")) if task.categories else F.lit(None).cast("string")
+    facts = ("key", "label", active, attribute.alias("attribute"))
+    rows = recipe.transform(test).select(*facts, *systems.PAST.values(), F.col("predicted").alias(RECIPE))
     names = [RECIPE, *job.pipeline.baselines]
     for name in job.pipeline.baselines:
         rows = rows.withColumn(name, systems.said(name, mean).cast("double"))
@@ -52,7 +56,7 @@ def judged_rows(
         fitted = systems.champion(job.pipeline, theirs, learned)
         rows = rows.join(fitted.transform(test).select("key", F.col("predicted").alias(CHAMPION)), "key")
         names.append(CHAMPION)
-    return kept(rows.select("key", "label", *names), f"{job.scratch}/judged"), names, recipe, place
+    return kept(rows.select("key", "label", "active", "attribute", *names), f"{job.scratch}/judged"), names, recipe, place
 
 
 def compared(job: Job, rows: DataFrame, names: list[str], place: str | None) -> dict[str, Any]:
@@ -117,7 +121,7 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
     window = next(w for w in of_facts(facts["windows"]) if w.number == TEST)
     served = champion(job.lake, job.store, job.ds)
     rows, names, recipe, place = judged_rows(spark, job, trained, served)
-    classes = job.pipeline.task == "classify"
+    classes, metric, categories = job.pipeline.task == "classify", job.pipeline.metric, job.pipeline.predict.categories
     counted = rows.agg(F.count("*").alias("rows"), F.avg("label").alias("mean")).first()
     found = {
         "pipeline": job.pipeline.pipeline,
@@ -126,14 +130,18 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
         "cutoff": window.eve,
         "test_first": window.first,
         "test_last": window.last,
-        "metric": job.pipeline.metric,
+        "metric": metric,
         "larger_is_better": classes,
         "users": counted["rows"],
         "mean_label": round(float(counted["mean"]), 6),
         **compared(job, rows, names, place),
         "ceiling": 1.0 if classes else None,
         "champion": verdicts.against(served, place),
-        "importance": importance(recipe),
+        "importance": inspection.importance(recipe),
+        "by_activity": in_order(inspection.by_segment(rows, "active", names, metric=metric)),
+        "by_attribute": inspection.by_segment(rows, "attribute", names, metric=metric) if categories else [],
+        "attribute": categories[0] if categories else None,
+        "examples": inspection.furthest_off(rows, names),
         "calibration": calibration(rows) if classes else None,
     }
     return verdicts.with_gate(job, found, trained, served)

@@ -30,13 +30,22 @@ class AveragePrecisionEvaluator(Evaluator, DefaultParamsReadable, DefaultParamsW
         return True
 
     def _evaluate(self, dataset: DataFrame) -> float:
-        steps = dataset.groupBy("predicted").agg(F.sum("label").alias("hits"), F.count("*").alias("rows"))
-        so_far = Window.orderBy(F.desc("predicted")).rowsBetween(Window.unboundedPreceding, Window.currentRow)
-        gained = F.col("hits") * F.sum("hits").over(so_far) / F.sum("rows").over(so_far)
-        row = steps.select("hits", gained.alias("gained")).agg(F.sum("gained").alias("gained"), F.sum("hits").alias("all")).first()
-        if row is None or not row["all"]:
+        found = average_precision(dataset).first()["average_precision"]
+        if found is None:
             raise NothingToJudge("nothing happened in these days that was to be predicted: choose longer windows in the split")
-        return float(row["gained"] / row["all"])
+        return float(found)
+
+
+def average_precision(rows: DataFrame, *by: str) -> DataFrame:
+    """The columns `by`, and the `average_precision` of their rows; NULL where no label is 1.
+
+    :param rows: `predicted` and `label`
+    """
+    steps = rows.groupBy(*by, "predicted").agg(F.sum("label").alias("hits"), F.count("*").alias("rows"))
+    so_far = Window.partitionBy(*by).orderBy(F.desc("predicted")).rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    gained = F.col("hits") * F.sum("hits").over(so_far) / F.sum("rows").over(so_far)
+    found = steps.select(*by, "hits", gained.alias("gained")).groupBy(*by)
+    return found.agg(F.try_divide(F.sum("gained"), F.sum("hits")).alias("average_precision"))
 
 
 def ranked(judged: DataFrame, systems: Sequence[str], *, seed: int, certainty: float) -> dict[str, Any]:

@@ -93,6 +93,13 @@ def test_the_evaluation_shows_the_figures_that_it_was_given():
         assert shown in html, shown
 
 
+def test_predictions_that_were_furthest_off_are_shown_beside_what_came_true():
+    example = {"user": EVIL, "label": 1.0, "said": {"recipe": 0.0124, "past events": 3.0}}
+    html = render_evaluation({**FIGURES, "task": "classify", "examples": [example]})
+    for shown in ("furthest off", "&lt;script&gt;alert(", "1.000", "0.012", "past events"):
+        assert shown in html, shown
+
+
 def test_the_verdict_says_better_even_and_worse_in_words():
     assert verdict(FIGURES) == (
         "The recipe reaches NDCG@10 0.407 (0.398 to 0.416), judged on 2,011 users. "

@@ -2,10 +2,12 @@
 
 from nightfold.spark.evaluators import NothingToJudge
 from nightfold.spark.predict import metrics
+from nightfold.spark.predict.inspection import by_segment, furthest_off
 from nightfold.spark.predict.metrics import AveragePrecisionEvaluator, calibration, ranked
 
 import numpy as np
 import pytest
+from pyspark.sql import functions as F
 from sklearn.metrics import average_precision_score
 
 DRAW = np.random.default_rng(5)
@@ -60,3 +62,29 @@ def test_calibration_is_by_tenths_of_the_rows(judged):
     assert [entry["candidates"] for entry in found] == [60] * 10
     assert found[0]["predicted"] < found[-1]["predicted"]
     assert sum(entry["observed"] * entry["candidates"] for entry in found) == pytest.approx(LABELS.sum())
+
+
+def test_each_segment_has_its_own_figures(judged):
+    halves = judged.withColumn("half", F.when(F.col("key") < "k250", "first").otherwise("second"))
+    second, first = by_segment(halves, "half", ["recipe", "flat"], metric="average_precision")
+    assert [(row["segment"], row["users"]) for row in (second, first)] == [("second", 350), ("first", 250)], "the largest first"
+    assert first["recipe"] == pytest.approx(average_precision_score(LABELS[:250], GOOD[:250]), abs=1e-6)
+    assert second["flat"] == pytest.approx(LABELS[250:].mean(), abs=1e-6)
+    off = np.abs(GOOD - LABELS)
+    assert by_segment(halves, "half", ["recipe"], metric="mae")[1]["recipe"] == pytest.approx(off[:250].mean(), abs=1e-6)
+    root = by_segment(halves, "half", ["recipe"], metric="rmse")[1]["recipe"]
+    assert root == pytest.approx(np.sqrt((off[:250] ** 2).mean()), abs=1e-6)
+
+
+def test_a_segment_in_which_nothing_happened_has_no_average_precision(judged):
+    none = judged.where("label = 0").withColumn("all", F.lit("all"))
+    assert by_segment(none, "all", ["recipe"], metric="average_precision") == [
+        {"segment": "all", "users": int((LABELS == 0).sum())}
+    ]
+
+
+def test_those_furthest_off_come_first(judged):
+    found = furthest_off(judged, ["recipe", "flat"])
+    off = [abs(each["label"] - each["said"]["recipe"]) for each in found]
+    assert off == sorted(off, reverse=True)
+    assert off == pytest.approx(sorted(np.abs(GOOD - LABELS), reverse=True)[:10])

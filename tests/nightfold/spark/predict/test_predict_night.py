@@ -1,5 +1,6 @@
 """The stages of classify and regress on a small club, with a real store: examples, model, evaluation, predictions, truth."""
 
+import json
 from collections.abc import Iterator
 from datetime import date
 
@@ -121,8 +122,13 @@ def test_predictions_are_read_like_lists_and_say_why(spend):
 def test_the_page_says_whether_to_trust_it(spend):
     evaluation = Lake("club").get("evaluation", NIGHT)
     page = Lake("club").read_text(evaluation.facts["report"])
-    for words in ("club: the predictions of", "mean absolute error", "own average", "What the model looks at", "promoted"):
+    head = ("club: the predictions of", "mean absolute error", "own average", "promoted")
+    for words in (*head, "What the model looks at", "furthest off", "By members_town"):
         assert words in page
+    figures = json.loads(Lake("club").read_text(evaluation.facts["json"]))
+    assert {row["segment"] for row in figures["by_attribute"]} == {"upper", "lower", "not known"}
+    assert sum(row["users"] for row in figures["by_activity"]) == MEMBERS
+    assert figures["by_activity"][0].keys() == {"segment", "users", *figures["systems"]}
     assert evaluation.facts["metrics"]["mae"] < evaluation.facts["metrics"]["mae_mean"]
     assert evaluation.facts["served"]["mae"] == evaluation.facts["metrics"]["mae"]
 
