@@ -41,7 +41,7 @@ class FamilyEstimator(Estimator):
     def _of_trees(self) -> dict[str, Any]:
         """For an estimator of xgboost.spark: one worker, so that the same rows in the same order give the same trees."""
         ours = {name: self.getOrDefault(self.getParam(name)) for name in OF_TREES}
-        fixed = {"num_workers": 1, "tree_method": "hist", "max_bin": MAX_BIN, "verbosity": 0}
+        fixed = {"num_workers": 1, "tree_method": "hist", "max_bin": MAX_BIN, "verbosity": 0, "verbose": False}
         return {**fixed, "random_state": self.getOrDefault(self.seed), **ours}
 
     def _of_linear(self) -> dict[str, Any]:

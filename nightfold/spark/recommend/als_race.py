@@ -1,7 +1,8 @@
 """The job that `python -m benchmarks.als` runs: our ALS and top-N beside plain MLlib's, on one night's interactions, in one session.
 
 Both fit the same four points on the same three cutoffs, as a grid with three folds would, and then give everybody's list from the first
-point at the last cutoff; ours leaves out what he has had, as `exclude_seen` does, plain MLlib has no such filter. Prints JSON.
+point at the last cutoff; ours leaves out what he has had, as `exclude_seen` does, plain MLlib has no such filter. How much of two lists
+is the same says little by itself: it stands beside how much MLlib's have in common when only the seed is another. Prints JSON.
 """
 
 import json
@@ -20,7 +21,8 @@ from nightfold.spark.windows import of_facts
 
 import numpy as np
 import pyarrow as pa
-from pyspark.ml.recommendation import ALS
+import pyarrow.compute as pc
+from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
@@ -34,20 +36,32 @@ FOLDS, N, BLOCK = 3, 10, 512
 def ours(spark: SparkSession, place: str, windows: list[Any], cutoff: int) -> tuple[dict[str, float], dict[int, list[int]]]:
     """Seconds, and user → items."""
     began = time.monotonic()
-    fits = [als.factors(spark, place, windows, replace(point, engine="implicit")).collect() for point in POINTS]
+    fits = [als.factors(spark, place, windows, replace(point, engine="implicit")).toArrow() for point in POINTS]
     fitted = time.monotonic()
-    last = {
-        kind: sorted((row["id"], row["factors"]) for row in fits[0] if row["window"] == windows[0].number and row["kind"] == kind)
-        for kind in ("user", "item")
-    }
-    known = spark.read.parquet(place).where((F.col("day") <= cutoff) & (F.col("weight") > 0)).select("user", "item").distinct()
-    lists = _top(known, last)
+    last = fits[0].filter(pc.equal(fits[0]["window"], windows[0].number))
+    lists = _top(_known(spark, place, cutoff), *(_of_kind(last, kind) for kind in ("user", "item")))
     return {"fit": fitted - began, "top": time.monotonic() - fitted}, lists
 
 
-def _top(known: DataFrame, factors: dict[str, list[tuple[int, list[float]]]]) -> dict[int, list[int]]:
-    users, items = (np.array([row[0] for row in factors[kind]], np.int32) for kind in ("user", "item"))
-    of_users, of_items = (np.array([row[1] for row in factors[kind]], np.float32) for kind in ("user", "item"))
+def _of_kind(factors: pa.Table, kind: str) -> pa.Table:
+    return factors.filter(pc.equal(factors["kind"], kind)).select(["id", "factors"])
+
+
+def _known(spark: SparkSession, place: str, cutoff: int) -> DataFrame:
+    return spark.read.parquet(place).where((F.col("day") <= cutoff) & (F.col("weight") > 0)).select("user", "item").distinct()
+
+
+def _top(known: DataFrame, *factors: pa.Table) -> dict[int, list[int]]:
+    """user → items.
+
+    :param factors: of users and of items: id, factors
+    """
+    users, items = (table.sort_by("id").combine_chunks() for table in factors)
+    of_users, of_items = (
+        table["factors"].combine_chunks().flatten().to_numpy().astype(np.float32).reshape(table.num_rows, -1)
+        for table in (users, items)
+    )
+    users, items = (table["id"].to_numpy() for table in (users, items))
 
     def listed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with threadpool_limits(limits=1, user_api="blas"):
@@ -63,39 +77,43 @@ def _top(known: DataFrame, factors: dict[str, list[tuple[int, list[float]]]]) ->
                         [pa.array(part.column("user").to_numpy()[row]), pa.array(items[column])], names=["user", "item"]
                     )
 
-    rows = known.groupBy("user").agg(F.collect_list("item").alias("items")).mapInArrow(listed, "user int, item int").collect()
+    rows = known.groupBy("user").agg(F.collect_list("item").alias("items")).mapInArrow(listed, "user int, item int").toArrow()
     found: dict[int, list[int]] = {}
-    for row in rows:
-        found.setdefault(row["user"], []).append(row["item"])
+    for user, item in zip(rows["user"].to_pylist(), rows["item"].to_pylist(), strict=True):
+        found.setdefault(user, []).append(item)
     return found
 
 
 def plain(spark: SparkSession, place: str, windows: list[Any], cutoff: int) -> tuple[dict[str, float], dict[int, list[int]]]:
-    """The same by MLlib, as its guide says; its lists hold what he has had, too: of as many more items the new ones are taken."""
-    rows = spark.read.parquet(place).where("weight > 0")
-    began, models = time.monotonic(), []
-    for point in POINTS:
-        for window in windows:
-            pairs = (
-                rows.where(F.col("day") <= window.cutoff)
-                .groupBy("user", "item")
-                .agg(F.greatest(point.alpha * F.sum("weight") - 1, F.lit(als_cluster.LEAST)).cast("float").alias("rating"))
-            )
-            sizes = pairs.agg(F.count("*").alias("pairs"), F.count_distinct("user").alias("users")).first()
-            estimator = ALS(
-                rank=point.factors, maxIter=point.iterations, regParam=point.regularization * sizes["users"] / sizes["pairs"]
-            )
-            estimator.setParams(alpha=1.0, implicitPrefs=True, userCol="user", itemCol="item", ratingCol="rating", seed=point.seed)
-            models.append(estimator.fit(pairs))
+    """The same by MLlib, as its guide says; its lists hold what he has had, too: the new ones are taken from its factors."""
+    began = time.monotonic()
+    models = [_mllib(spark, place, window.cutoff, point) for point in POINTS for window in windows]
     fitted = time.monotonic()
     models[0].recommendForAllUsers(N).write.format("noop").mode("overwrite").save()
     ended = time.monotonic()
-    known = rows.where(F.col("day") <= cutoff).select("user", "item").distinct()
-    vectors = {
-        kind: sorted((row["id"], row["features"]) for row in frame.collect())
-        for kind, frame in (("user", models[0].userFactors), ("item", models[0].itemFactors))
-    }
-    return {"fit": fitted - began, "top": ended - fitted}, _top(known, vectors)
+    return {"fit": fitted - began, "top": ended - fitted}, _new(spark, place, cutoff, models[0])
+
+
+def _mllib(spark: SparkSession, place: str, cutoff: int, point: AlsSettings) -> ALSModel:
+    pairs = (
+        spark.read.parquet(place)
+        .where((F.col("weight") > 0) & (F.col("day") <= cutoff))
+        .groupBy("user", "item")
+        .agg(F.greatest(point.alpha * F.sum("weight") - 1, F.lit(als_cluster.LEAST)).cast("float").alias("rating"))
+    )
+    sizes = pairs.agg(F.count("*").alias("pairs"), F.count_distinct("user").alias("users")).first()
+    estimator = ALS(rank=point.factors, maxIter=point.iterations, regParam=point.regularization * sizes["users"] / sizes["pairs"])
+    estimator.setParams(alpha=1.0, implicitPrefs=True, userCol="user", itemCol="item", ratingCol="rating", seed=point.seed)
+    return estimator.fit(pairs)
+
+
+def _new(spark: SparkSession, place: str, cutoff: int, model: ALSModel) -> dict[int, list[int]]:
+    tables = (frame.withColumnRenamed("features", "factors").toArrow() for frame in (model.userFactors, model.itemFactors))
+    return _top(_known(spark, place, cutoff), *tables)
+
+
+def _shared(mine: dict[int, list[int]], theirs: dict[int, list[int]]) -> float:
+    return float(np.mean([len(set(mine[user]) & set(theirs[user])) / N for user in mine]))
 
 
 def main() -> int:
@@ -111,10 +129,10 @@ def main() -> int:
     cutoff = windows[0].cutoff
     ways: dict[str, Callable[..., Any]] = {"ours": ours, "plain": plain}
     found = {name: way(spark, place, windows, cutoff) for name, way in ways.items()}
-    mine, theirs = found["ours"][1], found["plain"][1]
-    shared = float(np.mean([len(set(mine[user]) & set(theirs[user])) / N for user in mine]))
-    seconds = {name: took for name, (took, _) in found.items()}
-    sys.stdout.write(json.dumps({**seconds, "shared": shared, "users": len(mine)}) + "\n")
+    (mine, theirs), seconds = (found[name][1] for name in ways), {name: took for name, (took, _) in found.items()}
+    other = _new(spark, place, cutoff, _mllib(spark, place, cutoff, replace(POINTS[0], seed=POINTS[0].seed + 1)))
+    shared = {"shared": _shared(mine, theirs), "shared_by_seeds": _shared(theirs, other)}
+    sys.stdout.write(json.dumps({**seconds, **shared, "users": len(mine)}) + "\n")
     spark.stop()
     return 0
 
