@@ -17,7 +17,8 @@ import yaml
 from e2e import tunes
 
 OURS = ("NIGHTFOLD_", "AIRFLOW_", "MLFLOW_")
-CUT = {"split": {"test_days": 7, "validation_days": 7, "folds": 3}}  # for 60 days of history
+CUT = {"split": {"test_days": 7, "validation_days": 7, "folds": 2}}  # for 60 days of history
+FAMILIES = {"xgboost": {"n_estimators": [40], "max_depth": [3, 4]}, "linear": {"reg_param": [0.001, 0.1]}}
 
 
 class Night:
@@ -35,7 +36,7 @@ class Night:
             time.sleep(1.0)
         return found
 
-    def ended(self, dag_id: str, run_id: str, *, limit: float = 600) -> dict[str, str]:
+    def ended(self, dag_id: str, run_id: str, *, limit: float = 1500) -> dict[str, str]:
         """Wait for a run to end; task → state."""
         self.until(lambda: self.api.run_state(dag_id, run_id) in ("success", "failed"), what=f"end of {run_id}", limit=limit)
         return {task["task_id"]: task["state"] for task in self.api.task_instances(dag_id, run_id)}
@@ -52,12 +53,13 @@ def cut_grocery(folder: Path) -> None:
     """The shipped grocery pipeline with windows that fit 60 days, no clock, and less memory."""
     content = yaml.safe_load((ROOT / "pipelines" / "grocery.yaml").read_text(encoding="utf-8"))
     content.update(CUT)
+    content["training"] |= {"windows": 2, "families": FAMILIES}
     content["schedule"]["cron"] = None
     content["resources"] |= {"driver_memory": "1g", "shuffle_partitions": 2, "retry_minutes": 0.05}
     (folder / "grocery.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # down again before the tests of other folders
 def night() -> Iterator[Night]:
     with tempfile.TemporaryDirectory(prefix="nightfold-e2e-") as name:  # as root, PostgreSQL's user must be able to get in
         folder = Path(name)

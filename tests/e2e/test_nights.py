@@ -20,7 +20,7 @@ import pytest
 from e2e import tunes
 from helpers import run
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # a night takes ten minutes where everything is slow
 DS = "2017-03-01"  # the 60th day
 GROCERY = "nightly_grocery"
 TASKS = [stage.name for stage in FLOW]
