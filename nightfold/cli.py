@@ -36,18 +36,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except NightfoldError as error:
-        print(f"nightfold: {' '.join(str(error).split())}", file=sys.stderr)
+        _complain(str(error))
         return 1
     except BrokenPipeError:  # the reader of our output went away (`| head`): not a fault
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes at its end
         return 1
 
 
+def _complain(words: str) -> None:
+    """In one line."""
+    print(f"nightfold: {' '.join(words.split())}", file=sys.stderr)
+
+
 def _validate(arguments: argparse.Namespace) -> int:
     try:
         pipeline = pipelines.load(arguments.file)
     except BadPipeline as error:
-        print("\n".join(f"nightfold: {problem}" for problem in error.problems), file=sys.stderr)
+        for problem in error.problems:
+            _complain(problem)
         return 1
     facts = {"file": arguments.file, "pipeline": pipeline.pipeline, "task": pipeline.task, "sources": list(pipeline.sources)}
     _show(arguments, {"valid": True, **facts}, f"{arguments.file}: valid: {pipeline.task} from {', '.join(pipeline.sources)}")

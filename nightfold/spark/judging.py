@@ -20,6 +20,7 @@ CERTAINTY = 0.95
 SEGMENTS = ((0, 0, "new"), (1, 9, "1–9 days"), (10, 29, "10–29 days"), (30, 99, "30–99 days"), (100, None, "100+ days"))
 """Users by the number of days on which they took something before the cutoff."""
 VALUES = 20  # of an attribute, shown
+NOT_KNOWN = "not known"  # the segment of who has no value
 
 Interval = dict[str, float]
 
@@ -87,7 +88,7 @@ def by_value(measured: DataFrame, attributes: DataFrame, systems: list[str]) -> 
 
     :param attributes: `user`, and `values`: an array of strings
     """
-    label = F.coalesce(F.col("values")[0], F.lit("not known"))
+    label = F.coalesce(F.col("values")[0], F.lit(NOT_KNOWN))
     return _means(measured.join(attributes, "user", "left"), label, systems, most=VALUES)
 
 

@@ -15,7 +15,7 @@ from nightfold.lake import Manifest
 from nightfold.reports.evaluation import render_evaluation
 from nightfold.spark import verdicts
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.judging import in_order, intervals, segment_of
+from nightfold.spark.judging import NOT_KNOWN, in_order, intervals, segment_of
 from nightfold.spark.predict import inspection, systems
 from nightfold.spark.predict.features import written
 from nightfold.spark.predict.metrics import calibration, ranked
@@ -46,7 +46,7 @@ def judged_rows(
     mean = systems.mean_label(learned)
     task = job.pipeline.predict
     active = segment_of(F.col(f"{task.population}_days_{max(task.days)}")).alias("active")
-    attribute = F.coalesce(task.categories[0], F.lit("not known")) if task.categories else F.lit(None).cast("string")
+    attribute = F.coalesce(task.categories[0], F.lit(NOT_KNOWN)) if task.categories else F.lit(None).cast("string")
     facts = ("key", "label", active, attribute.alias("attribute"))
     rows = recipe.transform(test).select(*facts, *systems.PAST.values(), F.col("predicted").alias(RECIPE))
     names = [RECIPE, *job.pipeline.baselines]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from nightfold.spark.judging import VALUES
 from nightfold.spark.predict.metrics import average_precision
 
 from pyspark.ml import PipelineModel
@@ -13,7 +14,6 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 SHOWN = 20
-VALUES = 20  # of an attribute, shown
 EXAMPLES = 10  # shown
 
 

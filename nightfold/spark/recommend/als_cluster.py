@@ -10,21 +10,21 @@ from functools import reduce
 
 from nightfold.spark.windows import Window
 
-from pyspark.ml.recommendation import ALS
+from pyspark.ml.recommendation import ALS, ALSModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 LEAST = 1e-6  # more than nothing: else MLlib takes it for not taken
 
 
-def fitted(taken: DataFrame, *, factors: int, regularization: float, alpha: float, iterations: int, seed: int) -> DataFrame:
-    """kind, id, factors of one window.
+def model(taken: DataFrame, *, factors: int, regularization: float, alpha: float, iterations: int, seed: int) -> ALSModel:
+    """MLlib's own model of one window.
 
     :param taken: user, item, weight, all of it known at the cutoff
     """
     pairs = taken.groupBy("user", "item").agg(F.greatest(alpha * F.sum("weight") - 1, F.lit(LEAST)).cast("float").alias("rating"))
     sizes = pairs.agg(F.count("*").alias("pairs"), F.count_distinct("user").alias("users")).first()
-    model = ALS(
+    return ALS(
         rank=factors,
         maxIter=iterations,
         regParam=regularization * sizes["users"] / max(sizes["pairs"], 1),
@@ -35,10 +35,15 @@ def fitted(taken: DataFrame, *, factors: int, regularization: float, alpha: floa
         ratingCol="rating",
         seed=seed,
     ).fit(pairs)
-    of = {"user": model.userFactors, "item": model.itemFactors}
+
+
+def fitted(taken: DataFrame, **settings: float) -> DataFrame:
+    """kind, id, factors of one window."""
+    found = model(taken, **settings)
+    of = {"user": found.userFactors, "item": found.itemFactors}
     return reduce(
         DataFrame.unionAll,
-        (found.select(F.lit(kind).alias("kind"), "id", F.col("features").alias("factors")) for kind, found in of.items()),
+        (vectors.select(F.lit(kind).alias("kind"), "id", F.col("features").alias("factors")) for kind, vectors in of.items()),
     )
 
 

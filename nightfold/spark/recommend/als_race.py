@@ -22,7 +22,7 @@ from nightfold.spark.windows import of_facts
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark.ml.recommendation import ALS, ALSModel
+from pyspark.ml.recommendation import ALSModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from threadpoolctl import threadpool_limits
@@ -47,8 +47,12 @@ def _of_kind(factors: pa.Table, kind: str) -> pa.Table:
     return factors.filter(pc.equal(factors["kind"], kind)).select(["id", "factors"])
 
 
+def _taken(spark: SparkSession, place: str, cutoff: int) -> DataFrame:
+    return spark.read.parquet(place).where((F.col("day") <= cutoff) & (F.col("weight") > 0))
+
+
 def _known(spark: SparkSession, place: str, cutoff: int) -> DataFrame:
-    return spark.read.parquet(place).where((F.col("day") <= cutoff) & (F.col("weight") > 0)).select("user", "item").distinct()
+    return _taken(spark, place, cutoff).select("user", "item").distinct()
 
 
 def _top(known: DataFrame, *factors: pa.Table) -> dict[int, list[int]]:
@@ -95,16 +99,8 @@ def plain(spark: SparkSession, place: str, windows: list[Any], cutoff: int) -> t
 
 
 def _mllib(spark: SparkSession, place: str, cutoff: int, point: AlsSettings) -> ALSModel:
-    pairs = (
-        spark.read.parquet(place)
-        .where((F.col("weight") > 0) & (F.col("day") <= cutoff))
-        .groupBy("user", "item")
-        .agg(F.greatest(point.alpha * F.sum("weight") - 1, F.lit(als_cluster.LEAST)).cast("float").alias("rating"))
-    )
-    sizes = pairs.agg(F.count("*").alias("pairs"), F.count_distinct("user").alias("users")).first()
-    estimator = ALS(rank=point.factors, maxIter=point.iterations, regParam=point.regularization * sizes["users"] / sizes["pairs"])
-    estimator.setParams(alpha=1.0, implicitPrefs=True, userCol="user", itemCol="item", ratingCol="rating", seed=point.seed)
-    return estimator.fit(pairs)
+    settings = {name: getattr(point, name) for name in ("factors", "regularization", "alpha", "iterations", "seed")}
+    return als_cluster.model(_taken(spark, place, cutoff), **settings)
 
 
 def _new(spark: SparkSession, place: str, cutoff: int, model: ALSModel) -> dict[int, list[int]]:
