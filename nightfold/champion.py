@@ -24,7 +24,7 @@ class Champion:
     night: str
     facts: dict[str, Any]
     """As `publish` keeps them; `recipe`: {"kind": "model", "night", "data", "model" (its fingerprint), "run" (of MLflow), "params",
-    "features"}, whose data may be gone, or {"kind": "baseline", "name"}."""
+    "features", "twin" (a folder, or None)}, whose data may be gone, or {"kind": "baseline", "name"}."""
     metrics: dict[str, float]
     """On its own night."""
 
@@ -87,13 +87,14 @@ def tonight(lake: Lake, ds: str) -> dict[str, Any]:
         "run": model.facts.get("mlflow_run"),
         "params": model.facts["best"],
         "features": model.facts["features"],
+        "twin": model.facts.get("twin"),
     }
     return {"kind": "model", "night": ds, "data": model.data, **about}
 
 
 def identity(recipe: dict[str, Any]) -> dict[str, Any]:
     """What says which recipe it is, whatever attempt has written its model."""
-    return {name: value for name, value in recipe.items() if name not in ("data", "run")}
+    return {name: value for name, value in recipe.items() if name not in ("data", "run", "twin")}
 
 
 def by(recipe: dict[str, Any], ds: str) -> str:

@@ -30,6 +30,10 @@ class BadInput(Permanent):
     """A delivery is missing, or its columns are not those that the pipeline declares."""
 
 
+class NotServable(NightfoldError):
+    """A model has a part of which there is no portable twin: the night goes on, and only its lists are published."""
+
+
 class TooManyRejects(Permanent):
     """More rows were refused than the pipeline allows: the source has changed, so the night stops."""
 

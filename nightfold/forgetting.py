@@ -2,8 +2,8 @@
 
 Rows are taken out of the files where they lie, in every attempt, also those that never counted. Fingerprints stay, so that
 nothing is computed anew for it; counts follow. Each file is replaced whole; killed in the middle, it is run again and ends the
-same. `ingest` takes no more rows of hers (`nightfold/forgotten.py`). What it cannot reach, it says: trained models have learned
-from her, and what lies outside still names her.
+same. `ingest` takes no more rows of hers (`nightfold/forgotten.py`). What it cannot reach, it says: trained models, and their portable
+twins, have learned from her, though they hold no user's id, factors or rows; and what lies outside still names her.
 """
 
 import json

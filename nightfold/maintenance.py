@@ -1,8 +1,9 @@
 """What may go: attempts that never counted, or no longer do, old nights of what can be computed anew, old rows, MLflow's old runs.
 
 No attempt is removed that a kept manifest leads to, whatever its name: roll-ups name data of other nights. A version that the store
-keeps keeps its whole night; the last night of every dataset stays; and the last attempt's folder stays, for the next number is taken
-from it. Raw rows go by their age alone: what is clean stays clean without them.
+keeps keeps its whole night, and the twin of its model, also when that night was trained again since; the last night of every dataset
+stays; and the last attempt's folder stays, for the next number is taken from it. Raw rows go by their age alone: what is clean stays
+clean without them.
 """
 
 import json
@@ -46,7 +47,7 @@ def doomed(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str, now: dateti
     going, counting = _manifests(lake, pipeline, ds=ds, wanted=_wanted(store, pipeline))
     rows, without = _rows(lake, pipeline, counting, ds=ds)
     stay = [manifest for manifest in counting if (manifest.dataset, manifest.night) not in without]
-    alive = {folder for manifest in stay for folder in _leads_to(manifest)}
+    alive = {folder for manifest in stay for folder in _leads_to(manifest)} | _served(store, pipeline)
     since = now - timedelta(days=pipeline.retention.attempts_days)
     return [*going, *rows, *_folders(lake, alive, since=since)]
 
@@ -118,6 +119,12 @@ def _wanted(store: Store, pipeline: Pipeline) -> set[str]:
     return {manifest.night for manifest in kept} | {recipe["night"] for recipe in recipes if "night" in recipe}
 
 
+def _served(store: Store, pipeline: Pipeline) -> set[str]:
+    """Folders of the attempts that hold the twin of a version's model, below the lake's root."""
+    twins = [version.manifest.facts.get("twin") for version in store.versions(pipeline.pipeline)]
+    return {_attempt_of(twin) for twin in twins if twin is not None}
+
+
 def _before(ds: str, days: int) -> str:
     return str(date.fromisoformat(ds) - timedelta(days=days))
 
@@ -180,9 +187,13 @@ def _leads_to(manifest: Manifest) -> Iterator[str]:
     """Folders of attempts, below the lake's root."""
     yield f"{manifest.pipeline}/{manifest.dataset}/attempts/{manifest.attempt}"
     entries = [entry for nights in manifest.facts.get("sources", {}).values() for entry in nights.values()]
-    for data in filter(None, [manifest.data, *(entry["data"] for entry in entries)]):
-        head, _, rest = data.partition("/attempts/")
-        yield f"{head}/attempts/{rest.split('/')[0]}"
+    yield from map(_attempt_of, filter(None, [manifest.data, *(entry["data"] for entry in entries)]))
+
+
+def _attempt_of(data: str) -> str:
+    """The folder of the attempt that a path is in."""
+    head, _, rest = data.partition("/attempts/")
+    return f"{head}/attempts/{rest.split('/')[0]}"
 
 
 def _folders(lake: Lake, alive: set[str], *, since: datetime) -> Iterator[Doomed]:

@@ -119,10 +119,12 @@ def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, st
 
 
 def about(job: Job, scores: Manifest) -> dict[str, Any]:
-    """What later nights are compared with: who made the lists and why, where they are, and the data of the night."""
+    """What later nights are compared with: who made the lists and why, where they are, what serves the same model without
+    Spark (a folder, or None), and the data of the night."""
     verdict, data = job.lake.get("evaluation", job.ds).facts["verdict"], job.lake.get("features", job.ds).facts
     return {
         "recipe": scores.facts["recipe"],
+        "twin": scores.facts["recipe"].get("twin"),
         "verdict": {"outcome": verdict["outcome"], "reason": verdict["reason"]},
         "lists": f"{scores.data}/lists",
         "data": {name: data[name] for name in ("users", "active_users")},

@@ -39,6 +39,11 @@ class Items(Part):
     available: dict[str, list[str]] = {}
     """Column → values. An item whose row says otherwise is not listed."""
 
+    @property
+    def grouping(self) -> list[str]:
+        """The columns whose values group items: the category, then the attributes."""
+        return [*([self.category] if self.category is not None else []), *self.attributes]
+
 
 class Users(Part):
     """What is known of the users, as tonight's snapshot has it: what is popular among those alike is a feature of the ranker."""

@@ -2,14 +2,16 @@
 
 Writes  model/model      a plain CrossValidatorModel, fitted on everything up to `ds`
         model/judged     the same recipe as a PipelineModel that has not seen the test window, for `evaluate`
+        model/twin       what serves without Spark (nightfold/twins), where there is a twin of such a model
         MLflow           one run: parameters, every fold's metrics
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from nightfold import stages, tracking
+from nightfold.errors import NotServable
 from nightfold.fingerprint import digest
 from nightfold.spark.families import FamilyEstimator
 from nightfold.spark.grid_so_far import GridSoFar
@@ -18,6 +20,7 @@ from nightfold.spark.validation import RollingOriginCrossValidator
 from nightfold.spark.windows import LAST_VALIDATION
 
 import numpy as np
+from pyspark.ml import PipelineModel
 from pyspark.ml.evaluation import Evaluator
 from pyspark.ml.param import Param
 from pyspark.sql import Column, DataFrame
@@ -62,6 +65,15 @@ def grid(points: list[dict[str, Any]], metrics: np.ndarray, best: int, train: fl
     ]
 
 
+def with_twin(job: Job, model: PipelineModel, write: Callable[[PipelineModel, str], None]) -> dict[str, Any]:
+    """Write the twin of a model; the facts of it: where it is, below the lake's root, or why there is none."""
+    try:
+        write(model, f"{job.uri}/twin")
+    except NotServable as error:
+        return {"twin": None, "not_servable": str(error)}
+    return {"twin": f"{job.place}/twin"}
+
+
 def choose(
     job: Job,
     dataset: DataFrame,
@@ -70,6 +82,7 @@ def choose(
     *,
     metric: str,
     features: Sequence[str],
+    twin: Callable[[PipelineModel, str], None],
     at_last: dict[Param, Any] | None = None,
 ) -> Outcome:
     """Choose, fit, save and log.
@@ -77,6 +90,7 @@ def choose(
     :param dataset: `window`, `fold`, `learn`, and what the estimator takes
     :param metric: its name, for people
     :param features: their names, in the model's order
+    :param twin: writes what serves without Spark of a model into a folder (URI); raises NotServable
     :param at_last: parameters of the two models that are kept, beside their point's
     """
     chooser, folds, points = validator(job, estimator, evaluator), job.pipeline.split.folds, job.pipeline.training.families.points
@@ -88,8 +102,10 @@ def choose(
         whole = pool.submit(chooser.fitted, dataset, metrics)
         judged = chooser.fit_best(dataset, best, folds)
         train = evaluator.evaluate(judged.transform(dataset.where(F.col("window") == LAST_VALIDATION)))
-        whole.result().save(f"{job.uri}/model")
+        model = whole.result()
+        model.save(f"{job.uri}/model")
     judged.save(f"{job.uri}/judged")
+    served = with_twin(job, model.bestModel, twin)
     job.discard_scratch()
     tried = grid(points, metrics, best, train)
     tracked = tracking.log_training(
@@ -102,7 +118,8 @@ def choose(
     )
     params = tried[best]["params"]
     words = ", ".join(f"{name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in params.items())
+    unserved = f"; cannot be served over REST: {served['not_servable']}" if served["twin"] is None else ""
     return Outcome(
-        summary=f"best of {len(tried)}: {words}; {metric} {tried[best]['mean']:.4f} on {folds} validation windows",
-        facts={"best": params, "features": digest(*features), "grid": tried, "metric": metric, "mlflow_run": tracked},
+        summary=f"best of {len(tried)}: {words}; {metric} {tried[best]['mean']:.4f} on {folds} validation windows{unserved}",
+        facts={"best": params, "features": digest(*features), "grid": tried, "metric": metric, "mlflow_run": tracked, **served},
     )

@@ -1,6 +1,6 @@
 """Which version a night has to beat, also for a night that is taken again later."""
 
-from nightfold.champion import champion, record, tonight
+from nightfold.champion import champion, identity, record, tonight
 from nightfold.errors import NightRefused, NotCommitted
 from nightfold.lake import Lake, Manifest
 from nightfold.store import Store, VersionManifest, store_at
@@ -69,7 +69,7 @@ def test_what_is_published_is_what_the_gate_lets_through(home):
     def judged(verdict: dict) -> None:
         for dataset, facts in {
             "evaluation": {"verdict": verdict},
-            "model": {"best": {"family": "linear"}, "features": "f", "mlflow_run": "r"},
+            "model": {"best": {"family": "linear"}, "features": "f", "mlflow_run": "r", "twin": "d/twin"},
         }.items():
             manifest = Manifest(
                 pipeline="shop", dataset=dataset, night="2026-01-01", attempt="a", fingerprint="m", data="d", facts=facts
@@ -80,8 +80,9 @@ def test_what_is_published_is_what_the_gate_lets_through(home):
         tonight(Lake("shop"), "2026-01-01")
     judged({"outcome": "promoted", "serve": {"kind": "challenger"}, "reason": ""})
     made = {"kind": "model", "night": "2026-01-01", "data": "d", "model": "m", "run": "r"}
-    model = {**made, "params": {"family": "linear"}, "features": "f"}
+    model = {**made, "params": {"family": "linear"}, "features": "f", "twin": "d/twin"}
     assert tonight(Lake("shop"), "2026-01-01") == model
+    assert identity(model) == identity(model | {"data": "e", "run": "s", "twin": "e/twin"}), "another attempt at the same"
     judged({"outcome": "held", "serve": RECIPE, "reason": ""})
     assert tonight(Lake("shop"), "2026-01-01") == RECIPE
     judged({"outcome": "refused", "serve": {}, "reason": "users have vanished"})

@@ -76,6 +76,19 @@ def test_old_nights_of_what_can_be_computed_anew_go_but_not_those_that_the_store
     assert [why for path, why in gone.items() if path.endswith(".json")] == ["older than 10 nights"]
 
 
+def test_the_twin_of_a_version_that_the_store_keeps_stays_also_when_its_night_was_trained_again(store):
+    served, again = attempt("model", FIRST), attempt("model", FIRST)
+    forgotten = attempt("model", FIRST, commit=False)
+    attempt("model", SECOND)
+    facts = {"twin": f"{served}/twin"}
+    manifest = {"night": FIRST, "attempt": "a", "published_at": "", "keys": 0, "checksum": "", "model": ""}
+    store.seal(VersionManifest(pipeline="shop", version="v", **manifest, facts=facts))
+    store.seal(VersionManifest(pipeline="shop", version="w", **manifest, facts={"twin": None}))
+    gone = going(store)
+    assert forgotten in gone
+    assert not {served, again} & set(gone), "what serves the version is not in the attempt that counts now"
+
+
 def taken(*nights: str, history: int = 100) -> dict[str, dict[str, str]]:
     """Rows of some nights, each in an attempt of its own, and a roll-up a night of the last ones; layer → night → folder."""
     folders: dict[str, dict[str, str]] = {layer: {} for layer in ("raw", "rejected", "clean")}

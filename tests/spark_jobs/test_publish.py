@@ -28,6 +28,7 @@ RECIPE = {
     "model": "model 1",
     "params": {},
     "features": "f",
+    "twin": "shop/model/attempts/1/twin",
 }
 VERDICT = {"outcome": "held", "reason": "first things first", "serve": RECIPE, "checks": []}
 POPULAR = [("", [("milk", 1.0, "popular now")])]
@@ -94,6 +95,9 @@ def test_a_version_is_staged_whole_and_not_live_until_promoted(server, scored):
     assert words == f"version {version.version} staged and verified: 3 lists, checksum {version.checksum}"
     assert version.checksum == checksum([record_digest(key, encode(items)) for key, items in (*LISTS, *POPULAR)])
     assert (version.keys, version.night, version.model, version.metrics) == (3, DS, "model 1", {"ndcg": 0.5})
+    assert version.facts["twin"] == "shop/model/attempts/1/twin", (
+        "of the model that made the lists: a champion's, on a night that is held"
+    )
     assert store.live("shop") is None
     assert promoted() == f"version {version.version} of night {DS} is live: 3 lists"
     found = {answer["key"]: (answer["source"], answer["items"]) for answer in lookup(store, "shop", ["007", "008", "009", "7"])}

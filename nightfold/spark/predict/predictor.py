@@ -135,10 +135,9 @@ class Predictor(FamilyEstimator, DefaultParamsReadable, DefaultParamsWritable):
     def _preparation(self, rows: DataFrame) -> list[Any]:
         numbers, categories = self._known(rows), self.getOrDefault(self.categories)
         scaled = [f"{name}_log" for name in numbers]
-        logs = ", ".join(f"signum({name}_known) * ln(1 + abs({name}_known)) AS {name}_log" for name in numbers)
         stages: list[Any] = [
             Imputer(strategy="median", inputCols=numbers, outputCols=[f"{name}_known" for name in numbers]),
-            SQLTransformer(statement=f"SELECT *, {logs} FROM __THIS__"),  # noqa: S608 (names of the pipeline file, checked)
+            SQLTransformer(statement=logarithms(numbers)),
         ]
         for pair in self.getOrDefault(self.crosses):
             if all(name in numbers for name in pair.split(CROSS)):
@@ -193,6 +192,12 @@ class Predictor(FamilyEstimator, DefaultParamsReadable, DefaultParamsWritable):
             predictionCol="calibrated_class",
         )
         return calibration.fit(said)
+
+
+def logarithms(numbers: list[str]) -> str:
+    """The statement that adds each number's."""
+    logs = ", ".join(f"signum({name}_known) * ln(1 + abs({name}_known)) AS {name}_log" for name in numbers)
+    return f"SELECT *, {logs} FROM __THIS__"  # noqa: S608 (names of the pipeline file, checked)
 
 
 def predictor(pipeline: NightPipeline) -> Predictor:

@@ -7,6 +7,7 @@ Writes  model        see choosing.py: examples in, `predicted` out
 from nightfold.pipeline import Pipeline
 from nightfold.spark.choosing import choose, fold
 from nightfold.spark.job import Job, Outcome
+from nightfold.spark.predict import twin
 from nightfold.spark.predict.features import written
 from nightfold.spark.predict.metrics import AveragePrecisionEvaluator
 from nightfold.spark.predict.predictor import predictor
@@ -42,6 +43,7 @@ def main(spark: SparkSession, job: Job) -> Outcome:
             evaluator(job.pipeline),
             metric=job.pipeline.metric,
             features=[*task.features, *task.categories],
+            twin=lambda model, uri: twin.write(model, uri, numbers=task.features),
             at_last={estimator.calibrate: job.pipeline.task == "classify"},
         )
     finally:

@@ -84,7 +84,7 @@ def names(pipeline: Pipeline) -> list[str]:
 def groups(pipeline: Pipeline) -> int:
     """How many attributes group the items."""
     items = pipeline.recommend.items
-    return 0 if items is None else len(items.attributes) + (items.category is not None)
+    return 0 if items is None else len(items.grouping)
 
 
 def tonight(spark: SparkSession, job: Job) -> DataFrame:

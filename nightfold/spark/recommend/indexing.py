@@ -79,8 +79,7 @@ def catalogue(item_ids: DataFrame, taken: DataFrame, products: DataFrame | None,
         for column, values in task.items.available.items():
             allowed = allowed & F.coalesce(F.col(f"`{column}`").cast("string").isin(*values), F.lit(False))
         # an id that is there twice gives one answer, whatever the order
-        grouping = [name for name in (task.items.category, *task.items.attributes) if name]
-        groups = F.array(*(F.col(f"`{name}`").cast("string") for name in grouping)).cast("array<string>")
+        groups = F.array(*(F.col(f"`{name}`").cast("string") for name in task.items.grouping)).cast("array<string>")
         row = F.struct(allowed.alias("allowed"), *named, groups.alias("groups"))
         rows = products.groupBy(F.col(f"`{task.items.id}`").alias("id")).agg(F.max(row).alias("row"))
         known = item_ids.join(rows, "id", "left").select("id", "row.allowed", "row.title", "row.category", "row.groups")

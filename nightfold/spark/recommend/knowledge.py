@@ -90,21 +90,18 @@ class Knowledge:
 @functools.lru_cache(maxsize=2)
 def read(places: Places) -> Knowledge:
     """Folders of an attempt never change, so a worker keeps the last two windows."""
-    listed = _read(places.items).sort_by("item")
+    listed = table(places.items).sort_by("item")
     size, available = listed.num_rows, listed["available"].to_numpy()
-    near = _read(places.neighbours).sort_by([("item", "ascending"), ("score", "descending"), ("neighbour", "ascending")])
-    users = _read(places.user_factors).sort_by("id")
-    items = _read(places.item_factors)
-    width = len(items["factors"][0]) if items.num_rows else 0
-    factors = np.zeros((size, width), np.float32)
-    factors[items["id"].to_numpy()] = _matrix(items, width)
+    near = table(places.neighbours).sort_by([("item", "ascending"), ("score", "descending"), ("neighbour", "ascending")])
+    users = table(places.user_factors).sort_by("id")
+    factors = item_factors(places.item_factors, size)
     return Knowledge(
         available=available,
         groups=_groups(listed["groups"]),
         statistics=item_statistics.read(places.statistics, items=size, cutoff=places.cutoff, recent=places.recent),
         factors=factors,
         users=users["id"].to_numpy(),
-        user_factors=_matrix(users, width),
+        user_factors=_matrix(users, factors.shape[1]),
         neighbour_start=np.searchsorted(near["item"].to_numpy(), np.arange(size + 1)),
         neighbours=near["neighbour"].to_numpy(),
         neighbour_scores=near["score"].to_numpy(),
@@ -123,9 +120,19 @@ def nothing(groups: int, *, promotions: bool) -> Knowledge:
     return Knowledge(none > 0, [none] * groups, stats, vectors, none, vectors, *near, alike, item_statistics.SPANS[0], promoted)
 
 
-def _read(uri: str) -> pa.Table:
+def table(uri: str) -> pa.Table:
+    """All of a folder of Parquet."""
     fs, path = filesystem(uri)
     return pq.read_table(path, filesystem=fs, partitioning=None).combine_chunks()
+
+
+def item_factors(uri: str, items: int) -> np.ndarray:
+    """(I, F) float32 of a window; zeros for an item that ALS does not know."""
+    known = table(uri)
+    width = len(known["factors"][0]) if known.num_rows else 0
+    factors = np.zeros((items, width), np.float32)
+    factors[known["id"].to_numpy()] = _matrix(known, width)
+    return factors
 
 
 def _found(uri: str | None) -> pa.Table | None:
@@ -133,7 +140,7 @@ def _found(uri: str | None) -> pa.Table | None:
     if uri is None:
         return None
     fs, path = filesystem(uri)
-    return _read(uri) if fs.get_file_info(path).type == FileType.Directory else None
+    return table(uri) if fs.get_file_info(path).type == FileType.Directory else None
 
 
 def _promoted(uri: str | None, items: int) -> np.ndarray | None:
@@ -145,8 +152,8 @@ def _promoted(uri: str | None, items: int) -> np.ndarray | None:
     return promoted
 
 
-def _matrix(table: pa.Table, width: int) -> np.ndarray:
-    return table["factors"].combine_chunks().flatten().to_numpy().reshape(-1, width) if width else np.zeros((table.num_rows, 0))
+def _matrix(rows: pa.Table, width: int) -> np.ndarray:
+    return rows["factors"].combine_chunks().flatten().to_numpy().reshape(-1, width) if width else np.zeros((rows.num_rows, 0))
 
 
 def _groups(column: pa.ChunkedArray) -> list[np.ndarray]:

@@ -6,7 +6,7 @@ Writes  model        see choosing.py: examples in, lists out
 
 from nightfold.spark.choosing import choose, fold
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.recommend import examples
+from nightfold.spark.recommend import examples, twin
 from nightfold.spark.recommend.ranker import evaluator, ranker
 from nightfold.spark.windows import LAST_VALIDATION, TEST
 
@@ -30,4 +30,5 @@ def main(spark: SparkSession, job: Job) -> Outcome:
         evaluator(job.pipeline),
         metric=f"{job.pipeline.metric}@{job.pipeline.training.k}",
         features=examples.names(job.pipeline),
+        twin=lambda _, uri: twin.write(job, uri),
     )

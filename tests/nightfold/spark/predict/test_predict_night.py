@@ -13,17 +13,19 @@ import spark_jobs.publish as publish
 import spark_jobs.score as score
 import spark_jobs.train as train
 from nightfold import tracking
-from nightfold.errors import BadInput
+from nightfold.errors import BadInput, NotServable
 from nightfold.lake import Lake
 from nightfold.pipeline import Pipeline
 from nightfold.spark.job import _arguments, _job
-from nightfold.spark.predict import examples
+from nightfold.spark.predict import examples, twin
 from nightfold.spark.predict.features import written
 from nightfold.spark.windows import EPOCH, Window
 from nightfold.stages import BY_NAME
 from nightfold.store import open_store
 from nightfold.store.lists import lookup
+from nightfold.twins.predictions import Predictions
 
+import pyarrow.parquet as pq
 import pytest
 from club import CLASSIFY, CLUB, MEMBERS, NIGHT, club, files
 from helpers import job, land, run
@@ -133,14 +135,43 @@ def test_the_page_says_whether_to_trust_it(spend):
     assert evaluation.facts["served"]["mae"] == evaluation.facts["metrics"]["mae"]
 
 
-def test_a_night_whose_model_is_held_gets_the_best_baseline(landed):
-    strict = club(CLASSIFY | {"pipeline": "tips", "gate": {"beat": {"past events": 5.0}}})
-    for stage in (ingest, clean):
-        run(stage, strict, NIGHT)
-    for stage in (features, train, evaluate):
-        said = run(stage, strict, NIGHT)
-    assert "held: first night: the best baseline, past events, is published: past events is not beaten" in said
-    assert run(score, strict, NIGHT).endswith(", by the baseline past events")
+def test_the_portable_twin_of_the_model_says_what_was_published(spend):
+    lake = Lake("club")
+    model, version = lake.get("model", NIGHT), lake.get("version", NIGHT).facts["version"]
+    assert model.facts["twin"] == f"{model.data}/twin"
+    assert job("promote", club(), NIGHT).store.find("club", version).manifest.facts["twin"] == model.facts["twin"]
+    found = Predictions.load(lake.spark_path(model.facts["twin"]))
+    rows = pq.read_table(lake.local_path(f"{lake.get('features', NIGHT).data}/examples/part=0"), partitioning=None)
+    lists = pq.read_table(lake.local_path(f"{lake.get('scores', NIGHT).data}/lists")).to_pylist()
+    asked = rows.select([*found.features["numbers"], *found.features["categories"]]).to_pylist()
+    said = dict(zip(rows["key"].to_pylist(), found.predict(asked), strict=True))
+    assert said == pytest.approx({row["key"]: row["items"][0]["score"] for row in lists}, rel=1e-6, abs=1e-6)
+    assert set(found.features["numbers"]) == set(club().predict.features)
+
+
+@pytest.fixture(scope="module")
+def tips(landed) -> dict[str, str]:
+    """A night that is held, and whose model has a part of which there is no portable twin; stage → what it said."""
+
+    def refuse(*given, **named):
+        raise NotServable("Binarizer: a twin does not know this stage")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(twin, "write", refuse)
+        strict = club(CLASSIFY | {"pipeline": "tips", "gate": {"beat": {"past events": 5.0}}})
+        stages = (ingest, clean, features, train, evaluate, score)
+        return {stage.__name__.rsplit(".", 1)[-1]: run(stage, strict, NIGHT) for stage in stages}
+
+
+def test_a_model_without_a_portable_twin_is_trained_all_the_same_and_says_why(tips):
+    facts = Lake("tips").get("model", NIGHT).facts
+    assert (facts["twin"], facts["not_servable"]) == (None, "Binarizer: a twin does not know this stage")
+    assert tips["train"].endswith("; cannot be served over REST: Binarizer: a twin does not know this stage")
+
+
+def test_a_night_whose_model_is_held_gets_the_best_baseline(tips):
+    assert "held: first night: the best baseline, past events, is published: past events is not beaten" in tips["evaluate"]
+    assert tips["score"].endswith(", by the baseline past events")
     figures = Lake("tips").get("evaluation", NIGHT).facts["metrics"]
     assert {"average_precision", "lift", "log_loss", "average_precision_past_events"} <= set(figures)
 

@@ -11,6 +11,7 @@ from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake
 from nightfold.spark.recommend import features, train
 from nightfold.spark.windows import EPOCH
+from nightfold.twins.baskets import Baskets
 
 import numpy as np
 import pytest
@@ -167,6 +168,18 @@ def test_everybody_has_a_list_of_his_own_things_and_it_says_why(spark, shop):
         assert len(own) == 3
         assert all(why.startswith("bought 8 times, last on 2026-01-2") for why in own.values())
     assert spark.read.parquet(f"{data}/fallback").first()["items"][0]["why"] == "popular now"
+
+
+def test_the_portable_twin_knows_the_night_s_items_and_says_to_strangers_what_the_fallback_says(spark, shop):
+    model, scores = Lake("shop").get("model", NIGHT), Lake("shop").get("scores", NIGHT)
+    assert model.facts["twin"] == scores.facts["recipe"]["twin"] == f"{model.data}/twin"
+    found = Baskets.load(Lake("shop").spark_path(model.facts["twin"]))
+    (row,) = spark.read.parquet(f"{Lake('shop').spark_path(scores.data)}/fallback").collect()
+    assert found.recommend({}, 5, exclude_seen=True).items == [(item["id"], item["score"]) for item in row["items"]]
+    answer = found.recommend({"own030": 8, "own031": 8, "nowhere": 1}, 42, exclude_seen=False)
+    assert (answer.source, answer.unknown, len(answer.items)) == ("basket", ["nowhere"], 42)
+    own = [item for item, _ in answer.items if item.startswith("own")]
+    assert sorted(own[:3]) == ["own030", "own031", "own032"], "the third one goes with these two"
 
 
 def test_the_same_inputs_are_taken_once_and_other_inputs_anew(shop):
