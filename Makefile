@@ -7,7 +7,7 @@ ARGS ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup venv run up up-cluster down status test test-all lint films bench bench-faults airflow shell clean lock
+.PHONY: help setup venv servers run up up-cluster down status test test-all lint films bench bench-faults airflow shell clean lock
 
 PYTHON := .venv/bin/python
 WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH" \
@@ -35,10 +35,10 @@ down:  ## stop exactly what was started
 status: venv  ## what runs, where, with how much memory
 	@$(PYTHON) -m embedded status
 
-test: setup lint  ## lint, then all tests (ARGS="-k name" for some)
+test: setup servers lint  ## lint, then all tests (ARGS="-k name" for some)
 	@$(WITH_JAVA) $(PYTHON) -m pytest $(ARGS)
 
-test-all: setup lint  ## the same, and what takes longer: faults, three months of nights (ARGS="-k name" for some)
+test-all: setup servers lint  ## the same, and what takes longer: faults, three months of nights (ARGS="-k name" for some)
 	@$(WITH_JAVA) $(PYTHON) -m pytest -m "" -n 0 $(ARGS)
 
 lint: venv  ## check style and format
@@ -65,6 +65,9 @@ clean:  ## stop everything and remove all state (var/): data, models, passwords
 lock: venv  ## resolve requirements.in into requirements.lock (ARGS=--upgrade for the newest versions)
 	@.venv/bin/uv pip compile --quiet --python-version 3.11 --no-annotate $(ARGS) \
 		--override requirements-overrides.txt requirements.in -o requirements.lock
+
+servers:
+	@scripts/servers.sh
 
 venv:
 	@scripts/venv.sh

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from itertools import islice
 
 from embedded.settings import Settings
+from nightfold.client import Client
 from nightfold.lake import Lake
 from nightfold.stages import BY_NAME
 from nightfold.store import Store, open_store
-from nightfold.store.lists import lookup
 
 from pyarrow.dataset import dataset, field
 
@@ -35,12 +35,13 @@ def say_lists(pipeline: str, *, say: Callable[[str], None]) -> None:
         say(f"Nothing of {pipeline} is live: the night was not promoted.")
         return
     say(f"\nLive: version {live.version} of night {live.night}, {live.keys:,} lists. Of {PEOPLE} people, the first {ITEMS} items:")
-    answers = lookup(store, pipeline, sample_keys(store, pipeline), n=ITEMS)
-    titles = _titles(pipeline, live.night, {item["id"] for answer in answers for item in answer["items"]})
+    with Client() as client:
+        answers = client.lookup_many(pipeline, sample_keys(store, pipeline), n=ITEMS)
+    titles = _titles(pipeline, live.night, {item.id for answer in answers for item in answer.items})
     for answer in answers:
-        say(f"  {answer['key']}")
-        for place, item in enumerate(answer["items"], 1):
-            say(f"    {place}. {item['id']:<10} {titles.get(item['id']) or '':<28.28} {item['score']:8.3f}  {item['why']}")
+        say(f"  {answer.key}")
+        for place, item in enumerate(answer.items, 1):
+            say(f"    {place}. {item.id:<10} {titles.get(item.id) or '':<28.28} {item.score:8.3f}  {item.why}")
     say(f"  all of one person: .venv/bin/nightfold lookup {pipeline} KEY")
     if live.metrics:
         say("\nMetrics: " + ", ".join(f"{name} {value:.4g}" for name, value in live.metrics.items()))

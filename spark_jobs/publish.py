@@ -18,7 +18,8 @@ from nightfold.spark import tables
 from nightfold.spark.job import Job, Outcome, run
 from nightfold.stages import BY_NAME, inputs_fingerprint
 from nightfold.store import Store, VersionManifest, store_at
-from nightfold.store.lists import checksum, encode, is_whole, record_digest
+from nightfold.store.records import checksum, encode, record_digest
+from nightfold.whole import is_whole
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession

@@ -18,9 +18,10 @@ from typing import Any, TextIO
 
 from benchmarks.faults.judging import Known, trouble
 from benchmarks.faults.shop import STRANGER
+from nightfold.client import Client
 from nightfold.errors import NightfoldError
-from nightfold.store import open_store
-from nightfold.store.lists import lookup
+
+import msgspec
 
 RATE = 100  # requests per second
 BATCH = 20  # keys of every fifth request; the others ask for one
@@ -96,7 +97,7 @@ def read(pipeline: str, known: Known, order: list[str], *, until: threading.Even
     def say(**event: Any) -> None:
         print(json.dumps(event), file=out, flush=True)
 
-    store = open_store()
+    client = Client()
     people = [*sorted({key for lists in known.values() for key in lists if key}), STRANGER]
     chance = random.Random(1)  # noqa: S311 (keys to ask for)
     version, requests, slowest = None, 0, 0.0
@@ -106,9 +107,12 @@ def read(pipeline: str, known: Known, order: list[str], *, until: threading.Even
         due = max(due + 1 / RATE, asked - 1.0)  # what a slow answer cost is made up for, one second of it at most
         requests += 1
         try:
-            answers = lookup(store, pipeline, chance.sample(people, BATCH if requests % 5 == 0 else 1))
+            answers = msgspec.to_builtins(client.lookup_many(pipeline, chance.sample(people, BATCH if requests % 5 == 0 else 1)))
         except NightfoldError as error:
             say(at=asked, until=time.monotonic(), failed=str(error))
+            continue
+        if answers[0]["degraded"]:
+            say(at=asked, until=time.monotonic(), failed="the store is gone: the fallback from memory")
             continue
         slowest = max(slowest, time.monotonic() - asked)
         for words in trouble(answers, known, before=version, order=order):

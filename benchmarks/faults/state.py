@@ -6,11 +6,13 @@ from pathlib import Path
 
 from benchmarks.faults.judging import Known, contents
 from benchmarks.faults.shop import PIPELINE, STRANGER
+from nightfold.errors import IncompleteVersion
 from nightfold.lake import Lake
 from nightfold.stages import FLOW
 from nightfold.store import Store
-from nightfold.store.lists import checksum, lookup, lookup_all, record_digest
+from nightfold.whole import all_lists, lists_of, verify
 
+import msgspec
 import pyarrow.dataset
 import redis
 
@@ -74,8 +76,8 @@ class Kept:
 
 def what_it_holds(store: Store, version: str) -> dict[str, str]:
     """Key → digest of its list, of one version."""
-    answers = [*lookup_all(store, PIPELINE, version=version), *lookup(store, PIPELINE, [STRANGER], version=version)]
-    return contents(answers)
+    answers = [*all_lists(store, PIPELINE, version=version), *lists_of(store, PIPELINE, version, [STRANGER])]
+    return contents(msgspec.to_builtins(answers))
 
 
 def half_versions(store: Store, known: Known) -> list[str]:
@@ -83,15 +85,12 @@ def half_versions(store: Store, known: Known) -> list[str]:
     wrong = []
     for kept in store.versions(PIPELINE):
         manifest = kept.manifest
-        keys = sorted(store.keys(PIPELINE, manifest.version, manifest.attempt))
-        records = dict(zip(keys, store.read(PIPELINE, manifest.version, manifest.attempt, keys), strict=True))
-        records[""] = store.fallback(PIPELINE, manifest.version, manifest.attempt)
-        lost = [key for key, record in records.items() if record is None]
-        if lost or len(keys) != manifest.keys:
-            wrong.append(f"{manifest.version} ({kept.state}) holds {len(keys) - len(lost)} of its {manifest.keys} lists")
-        elif checksum(record_digest(key, record) for key, record in records.items()) != manifest.checksum:
-            wrong.append(f"{manifest.version} ({kept.state}) has another checksum than {manifest.checksum}")
-        elif manifest.version in known and what_it_holds(store, manifest.version) != known[manifest.version]:
+        try:
+            verify(store, PIPELINE, manifest.version)
+        except IncompleteVersion as error:
+            wrong.append(f"{kept.state}: {error}")
+            continue
+        if manifest.version in known and what_it_holds(store, manifest.version) != known[manifest.version]:
             wrong.append(f"{manifest.version} ({kept.state}) is not what an undisturbed run made")
     return wrong
 

@@ -5,10 +5,11 @@ import functools
 from nightfold import settings
 from nightfold.errors import BadPipeline
 from nightfold.settings import without_password
-from nightfold.store.base import Store, Turn, Version, VersionManifest
+from nightfold.store.base import Change, Split, Staged, Store, Turn, Version, VersionManifest
 from nightfold.store.valkey.store import ValkeyStore
+from nightfold.store.valkey.wire import split_uri
 
-__all__ = ["Store", "Turn", "Version", "VersionManifest", "open_store", "store_at"]
+__all__ = ["Change", "Split", "Staged", "Store", "Turn", "Version", "VersionManifest", "check", "open_store", "store_at"]
 
 _SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 
@@ -24,6 +25,11 @@ def open_store(connection: str = "kv_default") -> Store:
 @functools.cache
 def store_at(uri: str) -> Store:
     """The store at an address, one client per process; raises BadPipeline when no backend serves it."""
+    return ValkeyStore(check(uri))
+
+
+def check(uri: str) -> str:
+    """The same address; raises BadPipeline when no backend serves it."""
     scheme = uri.split("://", 1)[0] if "://" in uri else ""
     if scheme not in _SCHEMES:
         raise BadPipeline(f"no store for {scheme!r}; use a connection of one of: {', '.join(_SCHEMES)}")
@@ -33,4 +39,8 @@ def store_at(uri: str) -> Store:
         raise BadPipeline(
             "the store's connection is not a URI: write / # ? @ : % in its password as %2F %23 %3F %40 %3A %25"
         ) from None
-    return ValkeyStore(uri.replace("valkey", "redis", 1) if scheme.startswith("valkey") else uri)
+    try:
+        split_uri(uri)
+    except ValueError as error:
+        raise BadPipeline(f"the store's connection: {error}") from None
+    return uri

@@ -22,7 +22,7 @@ class VersionManifest(BaseModel):
     published_at: str
     keys: int
     checksum: str
-    """Over all keys and records; does not depend on their order."""
+    """Over all keys and records, the fallback under the key ""; does not depend on their order."""
     model: str
     """Fingerprint of the model that made the lists."""
     facts: dict[str, Any] = {}
@@ -37,6 +37,32 @@ class Version(BaseModel):
     manifest: VersionManifest
     state: str
     """verified (staged whole), live, retired (promoted before), bad (rolled back from)."""
+
+
+class Staged(BaseModel):
+    """A version that somebody has announced to write, and has not sealed."""
+
+    version: str
+    attempt: str
+    since: str
+
+
+class Change(BaseModel):
+    """One change of a version's state: staged, verified, live, retired, bad, gone."""
+
+    at: str
+    """By the server's clock."""
+    version: str
+    state: str
+    cause: str
+
+
+class Split(BaseModel):
+    """A second version, which a share of the keys get instead of the live one: see `buckets.py` for which."""
+
+    share: float
+    """Above 0, below 1."""
+    manifest: VersionManifest
 
 
 class Turn(BaseModel):
@@ -55,6 +81,9 @@ class Turn(BaseModel):
 
 class Store(ABC):
     """One backend, one file; all pass the same contract (tests/nightfold/store)."""
+
+    address: str
+    """For people: without user and password."""
 
     @abstractmethod
     def begin(self, pipeline: str) -> int:
@@ -92,8 +121,33 @@ class Store(ABC):
     def forget(self, pipeline: str, version: str, key: str) -> bool:
         """Delete one key's record, and count one less in the version's manifest; False when it was not there.
 
-        Its checksum is of the lists as they were published, and no longer that of what is kept: a remark says so, without the key.
+        Its checksum follows. Killed in the middle, the record goes with the next call, or the next `collect`.
         """
+
+    @abstractmethod
+    def history(self, pipeline: str) -> list[Change]:
+        """What became of versions, the newest change first; the last thousand."""
+
+    @abstractmethod
+    def staged(self, pipeline: str) -> list[Staged]:
+        """What is being written, or was left so by one that died."""
+
+    @abstractmethod
+    def split(self, pipeline: str, version: str, share: float) -> None:
+        """Have a share of the keys get a kept version beside the live one (see `buckets.py`); it stays as long as the split does.
+
+        Its end: unsplit, its promotion, or a rollback from it or to it.
+
+        Raises UnknownVersion when it is not kept, live, or bad, or nothing is live; BadInput when the share is not between 0 and 1.
+        """
+
+    @abstractmethod
+    def unsplit(self, pipeline: str) -> bool:
+        """All keys get the live version again; False when they did already."""
+
+    @abstractmethod
+    def divided(self, pipeline: str) -> Split | None:
+        """The second version, and who gets it; None when all get the live one."""
 
     @abstractmethod
     def announce(self, pipeline: str, version: str, attempt: str) -> None:
@@ -141,8 +195,10 @@ class Store(ABC):
         """
 
     @abstractmethod
-    def rollback(self, pipeline: str, to: str | None = None) -> tuple[str, str]:
+    def rollback(self, pipeline: str, to: str | None = None, *, because: str = "") -> tuple[str, str]:
         """Point readers at an older promoted version, mark the live one bad, hold promotions. Returns (from, to).
+
+        :param because: for the history, and for who asks why promotions are held
 
         Raises UnknownVersion when there is none to go back to.
         """

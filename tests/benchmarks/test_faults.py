@@ -154,14 +154,14 @@ def test_a_reader_writes_its_counts_last(valkey_server, monkeypatch):
     from benchmarks.faults.reader import read
     from nightfold.store import store_at
     from nightfold.store.base import VersionManifest
-    from nightfold.store.lists import encode
+    from nightfold.store.records import encode
 
     valkey_server.client.flushall()
     monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
     store = store_at(valkey_server.uri)
     store.write("shop", "v1", "000001-aa", {"anna": encode([("milk", 1.0, "")]), "ben": encode([("milk", 1.0, "")])})
     store.write_fallback("shop", "v1", "000001-aa", encode([("popular", 1.0, "")]))
-    manifest = {"night": "2017-01-20", "published_at": "", "keys": 2, "checksum": "0", "model": "m"}
+    manifest = {"night": "2017-01-20", "published_at": "2017-12-04T02:41:07+00:00", "keys": 2, "checksum": "0", "model": "m"}
     store.seal(VersionManifest(pipeline="shop", version="v1", attempt="000001-aa", **manifest))
     store.promote("shop", "v1", store.begin("shop"), 3)
     known = {"v1": contents([*OLD[:1], answer("ben", "v1", BREAD), OLD[2]])}

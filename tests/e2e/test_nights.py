@@ -154,7 +154,7 @@ def checksum_of(spark, of: Lake) -> str:
     """The checksum over a night's lists, as `publish` takes it."""
     from nightfold import schemas
     from nightfold.spark import tables
-    from nightfold.store.lists import checksum, encode, record_digest
+    from nightfold.store.records import checksum, encode, record_digest
     from spark_jobs.publish import digests, in_batches
 
     data = of.get("scores", DS).data

@@ -2,7 +2,7 @@
 
 from nightfold.lake import Lake, Manifest
 from nightfold.store import Store, VersionManifest, store_at
-from nightfold.store.lists import encode
+from nightfold.store.records import encode
 
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
@@ -23,7 +23,16 @@ def published(store: Store, version: str, night: str = NIGHT) -> None:
     store.write("shop", version, "a", {"anna": encode([])})
     store.write_fallback("shop", version, "a", encode([]))
     store.seal(
-        VersionManifest(pipeline="shop", version=version, night=night, attempt="a", published_at="", keys=1, checksum="", model="")
+        VersionManifest(
+            pipeline="shop",
+            version=version,
+            night=night,
+            attempt="a",
+            published_at="2017-12-04T02:41:07+00:00",
+            keys=1,
+            checksum="",
+            model="",
+        )
     )
     facts = {"version": version, "keys": 1}
     Lake("shop").commit(Manifest(pipeline="shop", dataset="version", night=night, attempt="a", fingerprint="f", facts=facts))

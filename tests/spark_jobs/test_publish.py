@@ -5,11 +5,13 @@ import json
 import spark_jobs.promote as promote
 import spark_jobs.publish as publish
 from nightfold import schemas
+from nightfold.client import Client, Item
 from nightfold.errors import IncompleteVersion, StoreError
 from nightfold.lake import Lake
 from nightfold.spark import tables
 from nightfold.store import open_store, store_at
-from nightfold.store.lists import checksum, encode, lookup, lookup_all, record_digest
+from nightfold.store.records import checksum, encode, record_digest
+from nightfold.whole import all_lists
 
 import pytest
 from helpers import Valkey, job, run, tiny_shop
@@ -100,12 +102,13 @@ def test_a_version_is_staged_whole_and_not_live_until_promoted(server, scored):
     )
     assert store.live("shop") is None
     assert promoted() == f"version {version.version} of night {DS} is live: 3 lists"
-    found = {answer["key"]: (answer["source"], answer["items"]) for answer in lookup(store, "shop", ["007", "008", "009", "7"])}
-    assert found == {
-        "007": ("model", [{"id": "0042", "score": 2.5, "why": "bought once"}, {"id": "milk", "score": 1.25, "why": "suits you"}]),
-        "008": ("model", [{"id": "bread", "score": 0.123457, "why": "süß"}]),
+    with Client() as client:
+        answers = client.lookup_many("shop", ["007", "008", "009", "7"])
+    assert {answer.key: (answer.source, answer.items) for answer in answers} == {
+        "007": ("model", [Item("0042", 2.5, "bought once"), Item("milk", 1.25, "suits you")]),
+        "008": ("model", [Item("bread", 0.123457, "süß")]),
         "009": ("model", []),
-        "7": ("fallback", [{"id": "milk", "score": 1.0, "why": "popular now"}]),
+        "7": ("fallback", [Item("milk", 1.0, "popular now")]),
     }
     assert promoted().endswith("was live already: nothing changed")
 
@@ -237,13 +240,13 @@ def test_a_live_version_that_lost_lists_is_written_anew_and_readers_get_it_at_on
     store, before = published()
     server.client.delete(*server.client.keys(f"nightfold:shop:{before.version}:*:u:008"))
     with pytest.raises(IncompleteVersion, match=f"holds 2 of its 3 lists: clear `publish` of night {DS}"):
-        list(lookup_all(store, "shop"))
+        list(all_lists(store, "shop"))
     run(publish, tiny_shop(), DS)
     live = store.live("shop")
     assert (live.version, live.checksum, live.published_at) == (before.version, before.checksum, before.published_at)
     assert live.attempt != before.attempt
     assert live.remarks == ["the store had lost lists of it: it was written anew"]
     assert store.find("shop", before.version).state == "live"
-    assert sorted(answer["key"] for answer in lookup_all(store, "shop")) == ["007", "008", "009"]
+    assert sorted(answer.key for answer in all_lists(store, "shop")) == ["007", "008", "009"]
     assert server.client.keys(f"nightfold:shop:{before.version}:{before.attempt}:*") == []
     assert run(publish, tiny_shop(), DS).endswith("reused)"), "it is whole now"

@@ -8,9 +8,14 @@
     nightfold:{P}:waiting     hash: holder → "night milliseconds": who asked for the turn, and when last
     nightfold:{P}:writing     hash: version:attempt → milliseconds: announced, not sealed
     nightfold:{P}:leaving     hash: version → attempt, dropped, whose records are still to be deleted
+    nightfold:{P}:split       share and manifest of a second version that a part of the keys get
+    nightfold:{P}:history     list, newest first: every change of a version's state, with its time and cause
+    nightfold:{P}:erasing     set: version:attempt:key of records whose manifest counts them no more, still to be deleted
     nightfold:P:VERSION:ATTEMPT:u:KEY  a record            nightfold:P:VERSION:ATTEMPT:fallback
+    nightfold:P:VERSION:ATTEMPT:whole  says that no record of it is deleted yet: the first to go
 
-The control keys of a pipeline share a hash tag, so that one script may touch them all on a cluster.
+The control keys of a pipeline share a hash tag, so that one script may touch them all on a cluster; records are spread over it.
+Readers need GET and MGET of `nightfold:*`, and nothing else.
 """
 
 
@@ -24,6 +29,10 @@ def record(pipeline: str, version: str, attempt: str, key: str) -> str:
 
 def fallback(pipeline: str, version: str, attempt: str) -> str:
     return f"nightfold:{pipeline}:{version}:{attempt}:fallback"
+
+
+def whole(pipeline: str, version: str, attempt: str) -> str:
+    return f"nightfold:{pipeline}:{version}:{attempt}:whole"
 
 
 def literal(text: str) -> str:

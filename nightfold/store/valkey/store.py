@@ -1,39 +1,46 @@
-"""The store on Valkey or Redis, one server.
+"""The store on Valkey or Redis, one server or a cluster.
 
 Every change of the pointer is one script, which the server runs alone: checks and flip cannot be torn apart.
-A version that is dropped loses its name in that same script, and its records after: who finds the name after reading
-records has read them whole.
+A version that is dropped loses its name in that same script, then its mark of being whole, and its records after: who finds
+the mark beside what he has read, or the name after it, has read records whole.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
 
-from nightfold.errors import OlderNight, PromotionHeld, PromotionRefused, StoreError, TurnTaken, UnknownVersion
+from nightfold.errors import BadInput, OlderNight, PromotionHeld, PromotionRefused, StoreError, TurnTaken, UnknownVersion
 from nightfold.settings import without_password
-from nightfold.store.base import WAITING, Store, Turn, Version, VersionManifest
+from nightfold.store.base import WAITING, Change, Split, Staged, Store, Turn, Version, VersionManifest
+from nightfold.store.records import checksum, record_digest
 from nightfold.store.valkey import names, scripts
+from nightfold.store.valkey.wire import FAILURES, Wire
 
-import redis
-
-FORGOTTEN = "lists of persons were erased since: the checksum is that of before"
 _TIMEOUT = 30.0  # seconds; a batch of 500 records takes about 2 ms
+_RETRIES = 3
+_BATCH = 500  # keys that are deleted at once
 
 
 class ValkeyStore(Store):
-    """:param uri: redis[s]://[user:password@]host[:port][/db]; the constructor does not connect."""
+    """:param uri: redis[s]://[user:password@]host[:port][/db][?cluster=yes]; the constructor does not connect."""
 
     def __init__(self, uri: str) -> None:
         self.address = without_password(uri)
-        self.client = redis.Redis.from_url(uri, socket_timeout=_TIMEOUT, socket_connect_timeout=_TIMEOUT, protocol=3)
+        self.wire = Wire(uri, timeout=_TIMEOUT, retries=_RETRIES)
+
+    def _run(self, script: scripts.Script, pipeline: str, *arguments: str | int) -> Any:
+        keys = [names.control(pipeline, name) for name in script.keys]
+        with self._errors():
+            return self.wire.client.eval(script.text, len(keys), *keys, *arguments)
 
     def begin(self, pipeline: str) -> int:
         with self._errors():
-            return int(self.client.incr(names.control(pipeline, "token")))
+            return int(self.wire.client.incr(names.control(pipeline, "token")))
 
     def take_turn(self, pipeline: str, holder: str, night: str, *, seconds: float) -> Turn:
-        keys = [names.control(pipeline, name) for name in ("turn", "waiting", "token")]
-        with self._errors():
-            answer = self.client.eval(scripts.TAKE_TURN, len(keys), *keys, holder, night, int(seconds * 1000), int(WAITING * 1000))
+        answer = self._run(scripts.TAKE_TURN, pipeline, holder, night, int(seconds * 1000), int(WAITING * 1000))
         verdict, theirs, their_night, token, left = (part.decode() if isinstance(part, bytes) else part for part in answer)
         if verdict == "yours":
             return Turn(holder=theirs, night=their_night, token=int(token), seconds_left=left / 1000)
@@ -46,102 +53,126 @@ class ValkeyStore(Store):
         raise TurnTaken(f"{who}: waits for its turn: {them} {why}{mend}")
 
     def keep_turn(self, pipeline: str, holder: str, *, seconds: float) -> bool:
-        with self._errors():
-            return bool(self.client.eval(scripts.KEEP_TURN, 1, names.control(pipeline, "turn"), holder, int(seconds * 1000)))
+        return bool(self._run(scripts.KEEP_TURN, pipeline, holder, int(seconds * 1000)))
 
     def leave_turn(self, pipeline: str, holder: str) -> bool:
-        keys = [names.control(pipeline, name) for name in ("turn", "waiting")]
-        with self._errors():
-            return bool(self.client.eval(scripts.LEAVE_TURN, len(keys), *keys, holder))
+        return bool(self._run(scripts.LEAVE_TURN, pipeline, holder))
 
     def expect_turn(self, pipeline: str, holder: str, night: str) -> None:
-        keys = [names.control(pipeline, name) for name in ("turn", "waiting")]
-        with self._errors():
-            self.client.eval(scripts.EXPECT_TURN, len(keys), *keys, holder, night)
+        self._run(scripts.EXPECT_TURN, pipeline, holder, night)
 
     def turn(self, pipeline: str) -> Turn | None:
         key = names.control(pipeline, "turn")
         with self._errors():
-            holder, night, token = self.client.hmget(key, "holder", "night", "token")
-            left = self.client.pttl(key)
+            holder, night, token = self.wire.client.hmget(key, "holder", "night", "token")
+            left = self.wire.client.pttl(key)
         if holder is None or left < 0:
             return None
         return Turn(holder=holder.decode(), night=night.decode(), token=int(token), seconds_left=left / 1000)
 
     def remark(self, pipeline: str, version: str, text: str) -> bool:
-        keys = [names.control(pipeline, name) for name in ("live", "versions")]
         while True:  # until nobody has amended it meanwhile
-            with self._errors():
-                before = self.client.hget(keys[1], version)
-            manifest = VersionManifest.model_validate_json(before) if before is not None else None
+            before, manifest = self._kept(pipeline, version)
             if manifest is None or text in manifest.remarks:
                 return False
             after = manifest.model_copy(update={"remarks": [*manifest.remarks, text]}).model_dump_json()
-            with self._errors():
-                if self.client.eval(scripts.AMEND, len(keys), *keys, version, before, after):
-                    return True
+            if self._run(scripts.AMEND, pipeline, version, before, after, ""):
+                return True
 
     def forget(self, pipeline: str, version: str, key: str) -> bool:
-        live, versions = (names.control(pipeline, name) for name in ("live", "versions"))
+        self._erase(pipeline)
         while True:  # until nobody has amended it meanwhile
-            with self._errors():
-                before = self.client.hget(versions, version)
-            if before is None:
+            before, manifest = self._kept(pipeline, version)
+            if manifest is None:
                 return False
-            manifest = VersionManifest.model_validate_json(before)
-            remarks = [*manifest.remarks, *([FORGOTTEN] if FORGOTTEN not in manifest.remarks else [])]
-            after = manifest.model_copy(update={"keys": manifest.keys - 1, "remarks": remarks}).model_dump_json()
-            keys = [live, versions, names.record(pipeline, version, manifest.attempt, key)]
+            record = names.record(pipeline, version, manifest.attempt, key)
             with self._errors():
-                done = self.client.eval(scripts.FORGET, len(keys), *keys, version, before, after)
-            if done >= 0:
-                return bool(done)
+                [kept] = self.wire.get([record])
+            if kept is None:
+                return False
+            total = checksum([int(manifest.checksum, 16), -record_digest(key, kept)])
+            after = manifest.model_copy(update={"keys": manifest.keys - 1, "checksum": total}).model_dump_json()
+            if self._run(scripts.AMEND, pipeline, version, before, after, record):
+                self._erase(pipeline)
+                return True
+
+    def _kept(self, pipeline: str, version: str) -> tuple[bytes, VersionManifest | None]:
+        """A version's manifest, as it stands there and read."""
+        with self._errors():
+            text = self.wire.client.hget(names.control(pipeline, "versions"), version)
+        return (text, VersionManifest.model_validate_json(text)) if text is not None else (b"", None)
+
+    def _erase(self, pipeline: str) -> None:
+        """Delete what no manifest counts any more, by this call or by one that died before it could."""
+        erasing = names.control(pipeline, "erasing")
+        with self._errors():
+            for record in self.wire.client.smembers(erasing):
+                self.wire.unlink([record])
+                self.wire.client.srem(erasing, record)
 
     def announce(self, pipeline: str, version: str, attempt: str) -> None:
+        self._run(scripts.ANNOUNCE, pipeline, version, attempt)
+
+    def staged(self, pipeline: str) -> list[Staged]:
         with self._errors():
-            self.client.eval(scripts.ANNOUNCE, 1, names.control(pipeline, "writing"), f"{version}:{attempt}")
+            writing = self.wire.client.hgetall(names.control(pipeline, "writing"))
+        found = []
+        for name, since in writing.items():
+            version, attempt = name.decode().split(":", 1)
+            found.append(Staged(version=version, attempt=attempt, since=_moment(int(since))))
+        return sorted(found, key=lambda staged: staged.since)
+
+    def history(self, pipeline: str) -> list[Change]:
+        with self._errors():
+            kept = self.wire.client.lrange(names.control(pipeline, "history"), 0, -1)
+        read = [json.loads(change) for change in kept]
+        return [Change(**{**change, "at": _moment(change["at"])}) for change in read]
 
     def collect(self, pipeline: str, *, older_than: float) -> int:
         self._delete_what_left(pipeline)
-        keys = [names.control(pipeline, name) for name in ("versions", "writing")]
+        self._erase(pipeline)
         prefix, gone = f"nightfold:{pipeline}:", 0
         abandoned: dict[tuple[str, str], bool] = {}  # asked once it is seen: by then it was announced
         batch: list[bytes] = []
         with self._errors():
-            for key in self.client.scan_iter(match=names.literal(prefix) + "*", count=1000):
+            for key in self._scan(prefix):
                 version, attempt = key.decode().removeprefix(prefix).split(":", 2)[:2]
                 if (version, attempt) not in abandoned:
-                    verdict = self.client.eval(scripts.ABANDONED, len(keys), *keys, version, attempt, int(older_than * 1000))
+                    verdict = self._run(scripts.ABANDONED, pipeline, version, attempt, int(older_than * 1000))
                     abandoned[version, attempt] = bool(verdict)
                 if abandoned[version, attempt]:
                     batch.append(key)
-                if len(batch) == 500:
-                    gone += int(self.client.unlink(*batch))
+                if len(batch) == _BATCH:
+                    gone += self.wire.unlink(batch)
                     batch = []
-            return gone + (int(self.client.unlink(*batch)) if batch else 0)
+            return gone + (self.wire.unlink(batch) if batch else 0)
+
+    def _scan(self, prefix: str) -> Iterator[bytes]:
+        """Every key that begins so; some twice."""
+        return self.wire.client.scan_iter(match=names.literal(prefix) + "*", count=1000)
 
     def write(self, pipeline: str, version: str, attempt: str, records: Mapping[str, bytes]) -> None:
         with self._errors():
             if records:
-                self.client.mset({names.record(pipeline, version, attempt, key): value for key, value in records.items()})
+                self.wire.set({names.record(pipeline, version, attempt, key): value for key, value in records.items()})
 
     def write_fallback(self, pipeline: str, version: str, attempt: str, record: bytes) -> None:
         with self._errors():
-            self.client.set(names.fallback(pipeline, version, attempt), record)
+            self.wire.set({names.fallback(pipeline, version, attempt): record})
 
     def read(self, pipeline: str, version: str, attempt: str, keys: list[str]) -> list[bytes | None]:
         with self._errors():
-            return self.client.mget([names.record(pipeline, version, attempt, key) for key in keys]) if keys else []
+            return self.wire.get([names.record(pipeline, version, attempt, key) for key in keys]) if keys else []
 
     def count(self, pipeline: str, version: str, attempt: str, keys: list[str]) -> int:
         with self._errors():
-            return int(self.client.exists(*(names.record(pipeline, version, attempt, key) for key in keys))) if keys else 0
+            return self.wire.exist([names.record(pipeline, version, attempt, key) for key in keys]) if keys else 0
 
     def seal(self, manifest: VersionManifest, keep: int = 3, *, broken: str = "") -> VersionManifest:
-        keys = [names.control(manifest.pipeline, name) for name in ("live", "versions", "states", "leaving", "writing")]
-        with self._errors():
-            kept = self.client.eval(scripts.SEAL, len(keys), *keys, manifest.version, manifest.model_dump_json(), keep, broken)
+        kept = self._run(scripts.SEAL, manifest.pipeline, manifest.version, manifest.model_dump_json(), keep, broken)
         sealed = VersionManifest.model_validate_json(kept)
+        with self._errors():
+            self.wire.set({names.whole(sealed.pipeline, sealed.version, sealed.attempt): b"1"})
         for useless in {manifest.attempt, broken} - {sealed.attempt, ""}:
             self._delete(manifest.pipeline, manifest.version, useless, earlier=False)
         self._delete_what_left(manifest.pipeline)
@@ -152,14 +183,7 @@ class ValkeyStore(Store):
         if wanted is None:
             raise UnknownVersion(f"{pipeline}: version {version} is not staged: run publish for its night first")
         night = wanted.manifest.night
-        keys = [
-            names.control(pipeline, name)
-            for name in ("live", "versions", "states", "promoted", "hold", "newest", "fence", "leaving")
-        ]
-        with self._errors():
-            verdict, *details = (
-                part.decode() for part in self.client.eval(scripts.PROMOTE, len(keys), *keys, version, night, token, keep)
-            )
+        verdict, *details = (part.decode() for part in self._run(scripts.PROMOTE, pipeline, version, night, token, keep))
         if verdict in ("done", "already"):
             self._delete_what_left(pipeline)
             return verdict == "done"
@@ -177,10 +201,8 @@ class ValkeyStore(Store):
         }
         raise PromotionRefused(f"{what}: {reasons[verdict]}")
 
-    def rollback(self, pipeline: str, to: str | None = None) -> tuple[str, str]:
-        keys = [names.control(pipeline, name) for name in ("live", "versions", "states", "promoted", "hold")]
-        with self._errors():
-            verdict, *details = (part.decode() for part in self.client.eval(scripts.ROLLBACK, len(keys), *keys, to or ""))
+    def rollback(self, pipeline: str, to: str | None = None, *, because: str = "") -> tuple[str, str]:
+        verdict, *details = (part.decode() for part in self._run(scripts.ROLLBACK, pipeline, to or "", because))
         if verdict == "done":
             return details[0], details[1]
         candidates = [v.manifest.version for v in self.versions(pipeline) if v.state == "retired"]
@@ -191,30 +213,52 @@ class ValkeyStore(Store):
 
     def release(self, pipeline: str) -> bool:
         with self._errors():
-            return bool(self.client.delete(names.control(pipeline, "hold")))
+            return bool(self.wire.client.delete(names.control(pipeline, "hold")))
 
     def held(self, pipeline: str) -> str | None:
         with self._errors():
-            why = self.client.get(names.control(pipeline, "hold"))
+            why = self.wire.client.get(names.control(pipeline, "hold"))
         return why.decode() if why is not None else None
+
+    def split(self, pipeline: str, version: str, share: float) -> None:
+        if not 0 < share < 1:
+            raise BadInput(f"{pipeline}: a share of {share:g} is no split: say more than 0 and less than 1")
+        [verdict] = self._run(scripts.SPLIT, pipeline, version, repr(float(share)))
+        if verdict == b"done":
+            return
+        reasons = {
+            "unknown": f"no such version is kept; kept are: {', '.join(v.manifest.version for v in self.versions(pipeline)) or 'none'}",
+            "live": "it is live: name the other one",
+            "bad": "somebody rolled back from it",
+        }
+        why = reasons.get(verdict.decode(), "nothing is live yet: promote a version first")
+        raise UnknownVersion(f"{pipeline}: version {version} cannot be served beside live: {why}")
+
+    def unsplit(self, pipeline: str) -> bool:
+        return bool(self._run(scripts.UNSPLIT, pipeline))
+
+    def divided(self, pipeline: str) -> Split | None:
+        with self._errors():
+            kept = self.wire.client.get(names.control(pipeline, "split"))
+        return Split.model_validate_json(kept) if kept is not None else None
 
     def live(self, pipeline: str) -> VersionManifest | None:
         with self._errors():
-            pointer = self.client.get(names.control(pipeline, "live"))
+            pointer = self.wire.client.get(names.control(pipeline, "live"))
         return VersionManifest.model_validate_json(pointer) if pointer else None
 
     def find(self, pipeline: str, version: str) -> Version | None:
         with self._errors():
-            manifest = self.client.hget(names.control(pipeline, "versions"), version)
-            state = self.client.hget(names.control(pipeline, "states"), version)
+            manifest = self.wire.client.hget(names.control(pipeline, "versions"), version)
+            state = self.wire.client.hget(names.control(pipeline, "states"), version)
         if manifest is None or state is None:
             return None
         return Version(manifest=VersionManifest.model_validate_json(manifest), state=state.decode())
 
     def versions(self, pipeline: str) -> list[Version]:
         with self._errors():
-            manifests = self.client.hgetall(names.control(pipeline, "versions"))
-            states = self.client.hgetall(names.control(pipeline, "states"))
+            manifests = self.wire.client.hgetall(names.control(pipeline, "versions"))
+            states = self.wire.client.hgetall(names.control(pipeline, "states"))
         found = [
             Version(manifest=VersionManifest.model_validate_json(manifest), state=states[version].decode())
             for version, manifest in manifests.items()
@@ -224,13 +268,13 @@ class ValkeyStore(Store):
 
     def fallback(self, pipeline: str, version: str, attempt: str) -> bytes | None:
         with self._errors():
-            return self.client.get(names.fallback(pipeline, version, attempt))
+            return self.wire.client.get(names.fallback(pipeline, version, attempt))
 
     def keys(self, pipeline: str, version: str, attempt: str) -> Iterator[str]:
         prefix = names.record(pipeline, version, attempt, "")
         seen: set[bytes] = set()  # SCAN may return a key twice
         with self._errors():
-            for key in self.client.scan_iter(match=names.literal(prefix) + "*", count=1000):
+            for key in self._scan(prefix):
                 if key not in seen:
                     seen.add(key)
                     yield key.decode().removeprefix(prefix)
@@ -239,9 +283,9 @@ class ValkeyStore(Store):
         """Delete the records of versions that were dropped, by this promotion or by one that died before it could."""
         leaving = names.control(pipeline, "leaving")
         with self._errors():
-            for version, attempt in self.client.hgetall(leaving).items():
+            for version, attempt in self.wire.client.hgetall(leaving).items():
                 self._delete(pipeline, version.decode(), attempt.decode(), earlier=True)
-                self.client.hdel(leaving, version)
+                self.wire.client.hdel(leaving, version)
 
     def _delete(self, pipeline: str, version: str, attempt: str, *, earlier: bool) -> None:
         """Delete an attempt's records, and those of earlier attempts at the version: they can never be sealed.
@@ -250,30 +294,42 @@ class ValkeyStore(Store):
         """
         prefix = f"nightfold:{pipeline}:{version}:"
         with self._errors():
+            self.wire.unlink([names.whole(pipeline, version, attempt)])  # first: who still finds it has read all that there was
             batch: list[bytes] = []
-            for key in self.client.scan_iter(match=names.literal(prefix) + "*", count=1000):
+            for key in self._scan(prefix):
                 whose = key.decode().removeprefix(prefix).split(":", 1)[0]
                 if whose == attempt or (earlier and whose < attempt):
                     batch.append(key)
-                if len(batch) == 500:
-                    self.client.unlink(*batch)
+                if len(batch) == _BATCH:
+                    self.wire.unlink(batch)
                     batch = []
             if batch:
-                self.client.unlink(*batch)
+                self.wire.unlink(batch)
 
     def server_id(self) -> str:
         with self._errors():
-            info = self.client.info()
-        if info["maxmemory_policy"] != "noeviction":
-            raise StoreError(
-                f"store {self.address}: maxmemory-policy is {info['maxmemory_policy']}, so the server may drop lists by itself: "
-                "set it to noeviction"
-            )
-        return str(info["run_id"])
+            servers = self.wire.servers()
+        for info in servers.values():
+            if info["maxmemory_policy"] != "noeviction":
+                raise StoreError(
+                    f"store {self.address}: maxmemory-policy is {info['maxmemory_policy']}, so the server may drop lists by itself: "
+                    "set it to noeviction"
+                )
+        return " ".join(sorted(str(info["run_id"]) for info in servers.values()))
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except redis.RedisError as error:
-            raise StoreError(f"store {self.address}: {error}: is it up, and is there room? (AIRFLOW_CONN_KV_DEFAULT)") from error
+        except FAILURES as error:
+            raise unreachable(self.address, error) from error
+
+
+def unreachable(address: str, error: Exception) -> StoreError:
+    """What is said of a server that does not do what it was asked; in one line, without its password."""
+    words = " ".join(str(error).split())
+    return StoreError(f"store {address}: {words}: is it up, and is there room? (AIRFLOW_CONN_KV_DEFAULT)")
+
+
+def _moment(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="seconds")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from nightfold.store import Store, VersionManifest
-from nightfold.store.lists import encode
+from nightfold.store.records import encode
 
 SHOP = """\
 pipeline: shop
@@ -42,11 +42,19 @@ PROMISED = {
     "night": "2017-12-03",
     "published_at": "2017-12-03T23:00:00+00:00",
     "source": "model",
+    "bucket": None,
+    "degraded": False,
     "items": [
         {"id": "00123", "score": 2.5, "why": "bought 3 times"},
         {"id": "v3", "score": 1.25, "why": "popular"},
     ],
 }
+
+
+def ageless(answer: dict) -> dict:
+    """Without what is another number every time."""
+    assert answer.pop("age_seconds") > 0
+    return answer
 
 
 def publish(store: Store, version: str, *, night: str, keep: int = 3) -> None:

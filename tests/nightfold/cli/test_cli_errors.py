@@ -7,10 +7,10 @@ from importlib import metadata
 from pathlib import Path
 
 from nightfold.store import VersionManifest, store_at
-from nightfold.store.lists import encode
+from nightfold.store.records import encode
 
 import pytest
-from asking import PROMISED, Result, failed
+from asking import PROMISED, Result, ageless, failed
 from helpers import environment, free_port
 
 COMMAND = Path(sys.executable).with_name("nightfold")
@@ -80,7 +80,7 @@ def test_the_installed_command_answers_and_exits_as_promised(process, store):
         done = subprocess.run([str(COMMAND), *words], env=process, capture_output=True, text=True, timeout=60, check=False)
         return Result(done.returncode, done.stdout, done.stderr)
 
-    assert run("lookup", "shop", "1228", "--json").facts == PROMISED
+    assert ageless(run("lookup", "shop", "1228", "--json").facts) == PROMISED
     assert failed(run("lookup", "stop", "1228")).endswith("there are: shop")
     assert failed(run("lookup", "shop"), code=2) == "nightfold: lookup: give keys, or --all; see `nightfold --help`"
     assert run("--help").code == 0
@@ -93,7 +93,14 @@ def test_a_reader_that_takes_only_the_first_line_meets_no_complaint(process, uri
     store.write("shop", "v", "a", {f"k{i}": encode([("x" * 200, 1.0, "")]) for i in range(lists)})
     store.write_fallback("shop", "v", "a", encode([]))
     manifest = VersionManifest(
-        pipeline="shop", version="v", night="2017-12-03", attempt="a", published_at="", keys=lists, checksum="", model=""
+        pipeline="shop",
+        version="v",
+        night="2017-12-03",
+        attempt="a",
+        published_at="2017-12-04T02:41:07+00:00",
+        keys=lists,
+        checksum="",
+        model="",
     )
     store.seal(manifest)
     done = subprocess.run(

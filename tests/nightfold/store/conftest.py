@@ -5,18 +5,36 @@ from collections.abc import Callable
 from nightfold.store import Store, store_at
 
 import pytest
-import redis
+from servers import Admin, Cluster, TlsRedis
 
-BACKENDS = ("valkey",)
+BACKENDS = ("valkey", "redis over TLS, as a user with few rights", "a cluster of three")
+
+
+@pytest.fixture(scope="session")
+def tls_redis(tmp_path_factory: pytest.TempPathFactory):
+    with TlsRedis(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory):
+    with Cluster(tmp_path_factory.mktemp("cluster")) as servers:
+        yield servers
 
 
 @pytest.fixture(params=BACKENDS)
-def uri(request, valkey_uri) -> str:
-    """The backend's address, with nothing in it."""
-    address = valkey_uri.removesuffix("/0") + "/9"
-    with redis.Redis.from_url(address) as client:
-        client.flushdb()
-    return address
+def backend(request) -> Admin:
+    """A backend with nothing in it, as its owner sees it."""
+    kind = {"valkey": "valkey_server", BACKENDS[1]: "tls_redis", BACKENDS[2]: "cluster"}[request.param]
+    admin = Admin(request.getfixturevalue(kind))
+    admin.flush()
+    return admin
+
+
+@pytest.fixture
+def uri(backend) -> str:
+    """Its address."""
+    return backend.uri
 
 
 @pytest.fixture
@@ -25,11 +43,6 @@ def store(uri) -> Store:
 
 
 @pytest.fixture
-def names(uri) -> Callable[[], list[str]]:
+def names(backend) -> Callable[[], list[str]]:
     """Every name that the backend holds, whoever put it there."""
-
-    def scan() -> list[str]:
-        with redis.Redis.from_url(uri) as client:
-            return sorted(key.decode() for key in client.scan_iter(count=1000))
-
-    return scan
+    return backend.names

@@ -6,10 +6,11 @@ from nightfold.errors import (
     PromotionRefused,
     UnknownVersion,
 )
-from nightfold.store.lists import encode, lookup, lookup_all
+from nightfold.store.records import encode
+from nightfold.whole import all_lists
 
 import pytest
-from publishing import first, lists, serve, stage, states, three_nights
+from publishing import first, lists, lookup, serve, stage, states, three_nights
 
 # --- whole or not at all
 
@@ -48,6 +49,8 @@ def test_an_answer_has_exactly_the_promised_keys(store):
             "night": "2017-12-03",
             "published_at": "2017-12-04T02:41:07+00:00",
             "source": "model",
+            "bucket": None,
+            "degraded": False,
             "items": [{"id": "eggs", "score": 0.25, "why": "bought 3 times"}, {"id": "tea", "score": 0.1, "why": ""}],
         },
         {
@@ -57,6 +60,8 @@ def test_an_answer_has_exactly_the_promised_keys(store):
             "night": "2017-12-03",
             "published_at": "2017-12-04T02:41:07+00:00",
             "source": "fallback",
+            "bucket": None,
+            "degraded": False,
             "items": [{"id": "milk", "score": 9.0, "why": "popular"}],
         },
     ]
@@ -97,7 +102,7 @@ def test_keys_are_taken_as_they_are_whatever_they_look_like(store):
     serve(store, "v1", records)
     for key in KEYS:
         assert first(store, key) == f"item of {key}"
-    assert sorted(answer["key"] for answer in lookup_all(store, "shop")) == sorted(KEYS)
+    assert sorted(answer.key for answer in all_lists(store, "shop")) == sorted(KEYS)
     assert store.count("shop", "v1", "20171204T023000-0", KEYS) == 15
 
 
@@ -110,15 +115,15 @@ def test_a_key_that_would_match_as_a_pattern_is_unknown(store):
 
 def test_all_keys_come_once_each_beyond_one_batch(store):
     serve(store, "v1", {f"k{i}": encode([(str(i), 1.0, "")]) for i in range(2345)})
-    answers = list(lookup_all(store, "shop", n=1))
+    answers = list(all_lists(store, "shop", n=1))
     assert len(answers) == 2345
-    assert {a["key"]: a["items"][0]["id"] for a in answers} == {f"k{i}": str(i) for i in range(2345)}
+    assert {a.key: a.items[0].id for a in answers} == {f"k{i}": str(i) for i in range(2345)}
 
 
 def test_all_keys_of_another_version_than_live(store):
     serve(store, "v1", lists(anna="bread"))
     stage(store, "v2", lists(ben="eggs"))
-    assert [a["key"] for a in lookup_all(store, "shop", version="v2")] == ["ben"]
+    assert [a.key for a in all_lists(store, "shop", version="v2")] == ["ben"]
 
 
 def test_keys_are_counted_and_read_in_order(store):
@@ -158,7 +163,7 @@ def test_the_records_of_another_attempt_are_not_seen(store):
     store.write("shop", "v1", "a2", lists(anna="soap", ben="soap"))
     store.write_fallback("shop", "v1", "a2", encode([("soap", 1.0, "")]))
     assert (first(store, "anna"), first(store, "ben")) == ("bread", "milk")
-    assert [a["key"] for a in lookup_all(store, "shop")] == ["anna"]
+    assert [a.key for a in all_lists(store, "shop")] == ["anna"]
 
 
 # --- promote

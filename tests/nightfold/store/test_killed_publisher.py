@@ -4,8 +4,8 @@ import subprocess
 import sys
 import threading
 
-from nightfold.store import store_at
-from nightfold.store.lists import encode, lookup
+from nightfold.client import Client, Item
+from nightfold.store.records import encode
 
 from publishing import FALLBACK, lists, serve, stage
 
@@ -14,7 +14,7 @@ OLD, NEW = (encode([(item, 1.0, "")] * 50) for item in ("old", "new"))
 PUBLISHER = """
 import sys
 from nightfold.store import store_at
-from nightfold.store.lists import encode
+from nightfold.store.records import encode
 uri, attempt = sys.argv[1:]
 store, record = store_at(uri), encode([("new", 1.0, "")] * 50)
 store.announce("shop", "v2", attempt)
@@ -29,7 +29,7 @@ class Readers:
     """Three threads that ask for batches of lists all the time, and keep what was wrong."""
 
     def __init__(self, uri: str) -> None:
-        self.store = store_at(uri)
+        self.client = Client(uri, pointer_seconds=0.01)
         self.asked, self.wrong, self.done = 0, [], threading.Event()
         self.threads = [threading.Thread(target=self.read, args=(number,)) for number in range(3)]
 
@@ -46,12 +46,12 @@ class Readers:
     def read(self, number: int) -> None:
         while not self.done.is_set():
             number = (number + 97) % (len(PEOPLE) - 50)
-            answers = lookup(self.store, "shop", PEOPLE[number : number + 50])
+            answers = self.client.lookup_many("shop", PEOPLE[number : number + 50])
             self.asked += len(answers)
-            item = {"v1": "old", "v2": "new"}[answers[0]["version"]]
-            whole = [{"id": item, "score": 1.0, "why": ""}] * 50
+            item = {"v1": "old", "v2": "new"}[answers[0].version]
+            whole = [Item(item, 1.0, "")] * 50
             self.wrong += [
-                a for a in answers if (a["version"], a["source"]) != (answers[0]["version"], "model") or a["items"] != whole
+                a for a in answers if (a.version, a.source, a.degraded) != (answers[0].version, "model", False) or a.items != whole
             ]
 
 

@@ -13,6 +13,7 @@ import spark_jobs.publish as publish
 import spark_jobs.score as score
 import spark_jobs.train as train
 from nightfold import tracking
+from nightfold.client import Client
 from nightfold.errors import BadInput, NotServable
 from nightfold.lake import Lake
 from nightfold.pipeline import Pipeline
@@ -21,8 +22,6 @@ from nightfold.spark.predict import examples, twin
 from nightfold.spark.predict.features import written
 from nightfold.spark.windows import EPOCH, Window
 from nightfold.stages import BY_NAME
-from nightfold.store import open_store
-from nightfold.store.lists import lookup
 from nightfold.twins.predictions import Predictions
 
 import pyarrow.parquet as pq
@@ -111,14 +110,14 @@ def test_days_after_a_cutoff_change_no_example_of_it_but_its_label(spark, spend)
 
 def test_predictions_are_read_like_lists_and_say_why(spend):
     assert spend["score"].startswith(f"{MEMBERS} predictions of paid, ")
-    (found,) = lookup(open_store(), "club", ["m001"])
-    (item,) = found["items"]
-    assert item["id"] == "paid"
-    assert item["score"] > 0
-    assert " visits so far, the last " in item["why"]
-    (unknown,) = lookup(open_store(), "club", ["nobody"])
-    assert unknown["source"] == "fallback"
-    assert unknown["items"][0]["why"] == "the mean of all"
+    with Client() as client:
+        found, unknown = client.lookup_many("club", ["m001", "nobody"])
+    (item,) = found.items
+    assert item.id == "paid"
+    assert item.score > 0
+    assert " visits so far, the last " in item.why
+    assert unknown.source == "fallback"
+    assert unknown.items[0].why == "the mean of all"
 
 
 def test_the_page_says_whether_to_trust_it(spend):

@@ -1,7 +1,12 @@
 """Versions as the contract's tests publish them."""
 
+from nightfold.client import Answer
+from nightfold.client.reading import Reading
 from nightfold.store import Store, VersionManifest
-from nightfold.store.lists import encode, lookup
+from nightfold.store.records import encode
+from nightfold.whole import lists_of
+
+import msgspec
 
 FALLBACK = encode([("milk", 9.0, "popular")])
 
@@ -46,9 +51,31 @@ def serve(store: Store, version: str, records: dict[str, bytes] | None = None, *
     return store.promote(pipeline, version, store.begin(pipeline), keep)
 
 
+def answers(
+    store: Store, keys: list[str], *, n: int | None = None, version: str | None = None, pipeline: str = "shop"
+) -> list[Answer]:
+    """As a reader gets them who has asked nothing before."""
+    if version is not None:
+        return lists_of(store, pipeline, version, keys, n=n)
+    steps = Reading(pointer_seconds=1, atomic=not store.wire.clustered).lists(pipeline, keys, n=n)
+    try:
+        wanted = next(steps)
+        while True:
+            wanted = steps.send(store.wire.get(wanted))
+    except StopIteration as end:
+        return end.value
+
+
+def lookup(store: Store, pipeline: str, keys: list[str], **how) -> list[dict]:
+    """The same as dictionaries, without their age."""
+    found = [msgspec.to_builtins(answer) for answer in answers(store, keys, pipeline=pipeline, **how)]
+    assert all(answer.pop("age_seconds") >= 0 for answer in found)
+    return found
+
+
 def first(store: Store, key: str, **how) -> str:
-    [answer] = lookup(store, "shop", [key], **how)
-    return answer["items"][0]["id"]
+    [answer] = answers(store, [key], **how)
+    return answer.items[0].id
 
 
 def states(store: Store) -> dict[str, str]:

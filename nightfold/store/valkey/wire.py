@@ -1,0 +1,138 @@
+"""How to reach the servers: one, or a cluster; the few commands that name many keys at once, for both."""
+
+from collections.abc import Sequence
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import redis
+from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
+from redis.retry import Retry
+
+FIRST_WAIT, LONGEST_WAIT = 0.02, 0.5  # seconds between two tries; each is drawn from nothing to it, so that not all come at once
+GONE = (redis.ConnectionError, redis.TimeoutError)
+"""What another try may cure."""
+FAILURES = (redis.RedisError, RedisClusterException, OSError)
+"""All that the servers, or the way to them, may refuse."""
+
+
+def split_uri(uri: str) -> tuple[str, bool]:
+    """The address as the redis package takes it, and whether it is that of a cluster (`?cluster=yes`).
+
+    Raises ValueError when `cluster` is neither yes nor no.
+    """
+    parts = urlsplit(uri.replace("valkey", "redis", 1) if uri.startswith("valkey") else uri)
+    query = dict(parse_qsl(parts.query))
+    cluster = query.pop("cluster", "no").lower()
+    if cluster not in ("yes", "no", "true", "false"):
+        raise ValueError(f"cluster={cluster}: say yes or no")
+    clustered = cluster in ("yes", "true")
+    path = "" if clustered else parts.path  # a cluster has one database, without a number
+    return urlunsplit((parts.scheme, parts.netloc, path, urlencode(query), "")), clustered
+
+
+def _retry(retries: int) -> Retry:
+    return Retry(ExponentialWithJitterBackoff(base=FIRST_WAIT, cap=LONGEST_WAIT), retries, supported_errors=GONE)
+
+
+class Wire:
+    """Connections to the servers behind one address, made when they are needed; may be shared by threads.
+
+    :param uri: redis[s]://[user:password@]host[:port][/db][?cluster=yes&ssl_ca_certs=FILE]
+    :param timeout: seconds for one try, to connect and to answer
+    :param retries: further tries where the connection was lost or was too slow
+    """
+
+    def __init__(self, uri: str, *, timeout: float, retries: int) -> None:
+        self._address, self.clustered = split_uri(uri)
+        self._options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 3, "retry": _retry(retries)}
+        self._client: redis.Redis | RedisCluster | None = (
+            None if self.clustered else redis.Redis.from_url(self._address, **self._options)
+        )
+
+    @property
+    def client(self) -> redis.Redis:
+        """For commands that name one key, or keys of one pipeline's control; a cluster is asked for its nodes here, at first."""
+        if self._client is None:
+            self._client = RedisCluster.from_url(self._address, **self._options)
+        return self._client
+
+    def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """What is under these keys, in their order, None where there is nothing: at one moment, on one server."""
+        if not self.clustered:
+            return self.client.mget(keys) if len(keys) > 1 else [self.client.get(key) for key in keys]
+        pipe = self.client.pipeline(transaction=False)
+        for key in keys:
+            pipe.get(key)
+        return pipe.execute()
+
+    def set(self, values: dict[str, bytes]) -> None:
+        """Put all of them there, in one round trip to each server."""
+        if not self.clustered:
+            self.client.mset(values)
+            return
+        pipe = self.client.pipeline(transaction=False)
+        for key, value in values.items():
+            pipe.set(key, value)
+        pipe.execute()
+
+    def exist(self, keys: Sequence[str]) -> int:
+        """How many of these keys have something."""
+        if not self.clustered:
+            return int(self.client.exists(*keys))
+        pipe = self.client.pipeline(transaction=False)
+        for key in keys:
+            pipe.exists(key)
+        return sum(pipe.execute())
+
+    def unlink(self, keys: Sequence[str | bytes]) -> int:
+        """Delete; returns how many there were."""
+        if not self.clustered:
+            return int(self.client.unlink(*keys))
+        pipe = self.client.pipeline(transaction=False)
+        for key in keys:
+            pipe.unlink(key)
+        return sum(pipe.execute())
+
+    def servers(self) -> dict[str, dict]:
+        """INFO of every server that keeps keys, by its name."""
+        if not self.clustered:
+            return {"": self.client.info()}
+        return self.client.info(target_nodes=RedisCluster.PRIMARIES)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        if self._client is not None:
+            self._client.close()
+
+
+class AsyncWire:
+    """Reading alone, for an event loop; as Wire."""
+
+    def __init__(self, uri: str, *, timeout: float, retries: int) -> None:
+        from redis.asyncio.retry import Retry as AsyncRetry
+
+        address, self.clustered = split_uri(uri)
+        backoff = ExponentialWithJitterBackoff(base=FIRST_WAIT, cap=LONGEST_WAIT)
+        options = {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "protocol": 3,
+            "retry": AsyncRetry(backoff, retries, supported_errors=GONE),
+        }
+        self._client = (AsyncRedisCluster if self.clustered else AsyncRedis).from_url(address, **options)
+
+    async def get(self, keys: Sequence[str]) -> list[bytes | None]:
+        """As Wire.get."""
+        if not self.clustered:
+            return await self._client.mget(keys) if len(keys) > 1 else [await self._client.get(key) for key in keys]
+        pipe = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipe.get(key)
+        return await pipe.execute()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
