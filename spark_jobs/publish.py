@@ -6,7 +6,7 @@ Writes  the store         every list, under a key of this attempt; then the vers
 Raises  IncompleteVersion when the store does not hold what it was given: nothing is sealed, live stays
 """
 
-from collections.abc import Callable, Iterable, Iterator
+import functools
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -14,82 +14,40 @@ from nightfold import changes, schemas, settings
 from nightfold.errors import IncompleteVersion
 from nightfold.fingerprint import digest
 from nightfold.lake import Manifest
-from nightfold.spark import tables
+from nightfold.spark import loading, tables
 from nightfold.spark.job import Job, Outcome, run
 from nightfold.stages import BY_NAME, inputs_fingerprint
 from nightfold.store import Store, VersionManifest, store_at
 from nightfold.store.records import checksum, encode, record_digest
 from nightfold.whole import is_whole
 
-import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
 
 WRITTEN_ANEW = "the store had lost lists of it: it was written anew"
-SAMPLE = 20  # one record in so many is read back and compared; all are counted
-Records = dict[str, bytes]
-
-
-def in_batches(lists: DataFrame, work: Callable[[Records], tuple[int, int]], *, batch: int) -> tuple[int, int]:
-    """Run `work` in the executors on batches of encoded records; returns the sums of its two numbers.
-
-    A row per Arrow batch comes to the driver, never a list.
-    """
-
-    def partition(arrow: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for part in arrow:
-            for start in range(0, part.num_rows, batch):
-                rows = part.slice(start, batch).to_pylist()
-                one, two = work({row["key"]: encode((i["id"], i["score"], i["why"]) for i in row["items"]) for row in rows})
-                yield pa.RecordBatch.from_pydict({"one": [str(one)], "two": [str(two)]})
-
-    sums = lists.mapInArrow(partition, "one string, two string").collect()
-    return sum(int(row["one"]) for row in sums), sum(int(row["two"]) for row in sums)
-
-
-def digests(records: Records) -> tuple[int, int]:
-    """How many records, and the sum of their hashes."""
-    return len(records), sum(record_digest(key, record) for key, record in records.items())
-
-
-def stage(store_uri: str, *, pipeline: str, version: str, attempt: str) -> Callable[[Records], tuple[int, int]]:
-    """Write a batch."""
-
-    def work(records: Records) -> tuple[int, int]:
-        store_at(store_uri).write(pipeline, version, attempt, records)
-        return digests(records)
-
-    return work
-
-
-def inspect(store_uri: str, *, pipeline: str, version: str, attempt: str) -> Callable[[Records], tuple[int, int]]:
-    """Count a batch in the store, and compare a sample byte by byte; returns how many are there, how many differ."""
-
-    def work(records: Records) -> tuple[int, int]:
-        store = store_at(store_uri)
-        sample = [key for key, record in records.items() if record_digest(key, record) % SAMPLE == 0]
-        kept = store.read(pipeline, version, attempt, sample)
-        there = store.count(pipeline, version, attempt, list(records))
-        return there, sum(record != records[key] for key, record in zip(sample, kept, strict=True))
-
-    return work
 
 
 def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, store: Store, uri: str) -> VersionManifest:
     """Stage and seal the night's version, or find it sealed before, and whole."""
+    with loading.encoded(lists) as records:
+        return _publish(job, records, fallback, scores, store=store, uri=uri)
+
+
+def _publish(job: Job, records: DataFrame, fallback: bytes, scores: Manifest, *, store: Store, uri: str) -> VersionManifest:
     name, size, recipe = job.pipeline.pipeline, job.pipeline.publish.batch, scores.facts["recipe"]
-    keys, total = in_batches(lists, digests, batch=size)
+    keys, total = loading.summed(records)
     content = checksum([total, record_digest("", fallback)])
     version = f"{job.ds.replace('-', '')}-{digest(scores.fingerprint, content)[:12]}"
     found = store.find(name, version)
     if found is not None and is_whole(store, found.manifest):
         return found.manifest
-    place = {"pipeline": name, "version": version, "attempt": job.attempt}
+    place = loading.Place(uri, name, version, job.attempt)
     server = store.server_id()
-    store.announce(name, version, job.attempt)
-    written, _ = in_batches(lists, stage(uri, **place), batch=size)
-    store.write_fallback(name, version, job.attempt, fallback)
-    there, wrong = in_batches(lists, inspect(uri, **place), batch=size)
-    if (written, there, wrong) != (keys, keys, 0) or store.fallback(name, version, job.attempt) != fallback:
+    store.announce(*place.name)
+    with loading.told(store, place, keys, functools.partial(print, flush=True)):
+        written, _ = loading.in_batches(records, loading.write(place), batch=size)
+    store.write_fallback(*place.name, fallback)
+    there, wrong = loading.in_batches(records, loading.inspect(place), batch=size)
+    if (written, there, wrong) != (keys, keys, 0) or store.fallback(*place.name) != fallback:
         raise IncompleteVersion(
             f"{name}, night {job.ds}: of {keys} lists {written} were written, {there} are in the store, {wrong} of the sample differ: "
             "nothing is sealed, live stays; is the store full or restarting? Run the task again"
@@ -99,7 +57,9 @@ def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, st
             f"{name}, night {job.ds}: the store restarted meanwhile: nothing is sealed, live stays; run the task again"
         )
     manifest = VersionManifest(
-        **place,
+        pipeline=name,
+        version=version,
+        attempt=job.attempt,
         night=job.ds,
         published_at=datetime.now(UTC).isoformat(timespec="seconds"),
         keys=keys,

@@ -154,6 +154,10 @@ class Store(ABC):
         """This attempt is about to write: what it writes is no orphan for a while."""
 
     @abstractmethod
+    def progress(self, pipeline: str, version: str, attempt: str, *, more: int = 0) -> int:
+        """How many records this attempt says to have written; `more` were added just now. Called in parallel, by executors."""
+
+    @abstractmethod
     def collect(self, pipeline: str, *, older_than: float) -> int:
         """Delete the records of attempts that were never sealed; returns how many.
 

@@ -8,7 +8,7 @@ from nightfold import schemas
 from nightfold.client import Client, Item
 from nightfold.errors import IncompleteVersion, StoreError
 from nightfold.lake import Lake
-from nightfold.spark import tables
+from nightfold.spark import loading, tables
 from nightfold.store import open_store, store_at
 from nightfold.store.records import checksum, encode, record_digest
 from nightfold.whole import all_lists
@@ -16,6 +16,7 @@ from nightfold.whole import all_lists
 import pytest
 from helpers import Valkey, job, run, tiny_shop
 from pyspark.sql import SparkSession
+from servers import wait_for
 
 DS = "2026-01-03"
 LISTS = [
@@ -75,12 +76,37 @@ def held(server) -> dict[bytes, object]:
 
 def test_batches_are_of_the_size_asked_for_and_their_numbers_are_summed(utc):
     rows = [(f"{i:03}", [("a", 1.0, "w")]) for i in range(25)]
-    frame = utc.createDataFrame(rows, tables.struct(schemas.SCORES)).repartition(2)
-    assert publish.in_batches(frame, lambda records: (len(records), int(len(records) <= 4)), batch=4)[0] == 25
-    total = sum(record_digest(key, encode(items)) for key, items in rows)
-    assert publish.in_batches(frame, publish.digests, batch=4) == (25, total)
-    assert publish.in_batches(frame.coalesce(1), publish.digests, batch=1000) == (25, total)
-    assert publish.in_batches(frame.limit(0), publish.digests, batch=4) == (0, 0)
+    frame = utc.createDataFrame(rows, tables.struct(schemas.SCORES))
+    total = checksum(record_digest(key, encode(items)) for key, items in rows)
+
+    def work(keys: list[str], records: list[bytes]) -> tuple[int, int]:
+        assert records == [b'[["a",1.0,"w"]]'] * len(keys)
+        return len(keys), int(len(keys) > 4)
+
+    for given, number in ((frame.repartition(2), 25), (frame.coalesce(1), 25), (frame.limit(0), 0)):
+        with loading.encoded(given) as records:
+            keys, summed = loading.summed(records)
+            assert (keys, checksum([summed])) == (number, total if number else checksum([]))
+            assert loading.in_batches(records, work, batch=4) == (number, 0)
+            assert loading.in_batches(records.coalesce(1), lambda keys, _: (1, len(keys)), batch=1000) == (int(number > 0), number)
+
+
+def test_lists_are_encoded_as_one_by_one(utc):
+    rows = [("a", [("1", 0.1234565, "w"), ('"\\', -2.5e-7, "\n")]), ("b", []), ("c", [("ö", 1e9 / 3, "Ω"), ("7", 2.0, "")])]
+    with loading.encoded(utc.createDataFrame(rows, tables.struct(schemas.SCORES)).coalesce(1)) as records:
+        kept = {row["key"]: bytes(row["record"]) for row in records.collect()}
+    assert kept == {key: encode(items) for key, items in rows}
+    assert json.loads(kept["a"]) == [["1", 0.123456, "w"], ['"\\', 0.0, "\n"]]
+
+
+def test_how_far_it_is_is_said_while_it_is_written(server, monkeypatch):
+    monkeypatch.setattr(loading, "TELL_EVERY", 0.01)
+    said, place = [], loading.Place(server.uri, "shop", "v1", "a1")
+    store = store_at(server.uri)
+    with loading.told(store, place, 10, said.append):
+        assert loading.write(place)(["anna", "ben"], [b"[]", b"[]"]) == (2, 0)
+        wait_for(lambda: any(line.startswith("2 of 10 lists written, ") for line in said), what="a line")
+    assert store.read("shop", "v1", "a1", ["ben"]) == [b"[]"]
 
 
 def promoted() -> str:
@@ -152,21 +178,21 @@ def test_what_another_attempt_left_behind_does_not_matter(server, scored):
 
 def test_lists_that_go_missing_while_staging_are_noticed(server, scored, monkeypatch):
     scored()
-    whole = publish.stage
-    monkeypatch.setattr(publish, "stage", lambda uri, **place: losing(uri, place, whole(uri, **place)))
+    whole = loading.write
+    monkeypatch.setattr(loading, "write", lambda place: losing(place, whole(place)))
     with pytest.raises(IncompleteVersion, match=r"shop, night 2026-01-03: of 3 lists 3 were written, 2 are in the store"):
         run(publish, tiny_shop(), DS)
     assert store_at(server.uri).versions("shop") == []
     assert Lake("shop").find("version", DS) is None
 
 
-def losing(uri, place, work):
+def losing(place, work):
     """The same work, after which one list is gone."""
 
-    def lose(records):
-        done = work(records)
-        client = store_at(uri).client
-        client.delete(*client.keys(f"nightfold:shop:{place['version']}:*:u:008"), "nothing")
+    def lose(keys, records):
+        done = work(keys, records)
+        client = store_at(place.uri).wire.client
+        client.delete(*client.keys(f"nightfold:shop:{place.version}:*:u:008"), "nothing")
         return done
 
     return lose
@@ -178,8 +204,8 @@ def test_a_store_that_restarted_meanwhile_is_refused(scored, monkeypatch, tmp_pa
     folder.mkdir()
     with Valkey(folder) as own:
         monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", own.uri)
-        inspect = publish.inspect
-        monkeypatch.setattr(publish, "inspect", lambda uri, **place: (own.restart(), inspect(uri, **place))[1])
+        inspect = loading.inspect
+        monkeypatch.setattr(loading, "inspect", lambda place: (own.restart(), inspect(place))[1])
         with pytest.raises(
             IncompleteVersion, match="the store restarted meanwhile: nothing is sealed, live stays; run the task again"
         ):

@@ -7,6 +7,7 @@
     nightfold:{P}:turn        hash: holder, night, token; expires with the holder's lease
     nightfold:{P}:waiting     hash: holder → "night milliseconds": who asked for the turn, and when last
     nightfold:{P}:writing     hash: version:attempt → milliseconds: announced, not sealed
+    nightfold:{P}:progress    hash: version:attempt → records written so far
     nightfold:{P}:leaving     hash: version → attempt, dropped, whose records are still to be deleted
     nightfold:{P}:split       share and manifest of a second version that a part of the keys get
     nightfold:{P}:history     list, newest first: every change of a version's state, with its time and cause

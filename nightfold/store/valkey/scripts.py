@@ -35,13 +35,14 @@ class Script:
 
 
 SEAL = Script(
-    ("live", "versions", "states", "leaving", "writing", "split", "history"),
+    ("live", "versions", "states", "leaving", "writing", "split", "history", "progress"),
     _NOTE
     + """
-local live, versions, states, leaving, writing, split, history = unpack(KEYS)
+local live, versions, states, leaving, writing, split, history, progress = unpack(KEYS)
 local version, manifest, keep, broken = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local attempt = cjson.decode(manifest).attempt
 redis.call('HDEL', writing, version .. ':' .. attempt)
+redis.call('HDEL', progress, version .. ':' .. attempt)
 local before = redis.call('HGET', versions, version)
 if before and cjson.decode(before).attempt == broken then
   redis.call('HSET', versions, version, manifest)
@@ -279,15 +280,16 @@ return redis.call('HSET', writing, version .. ':' .. attempt, now())
 )
 
 ABANDONED = Script(
-    ("versions", "writing", "history"),
+    ("versions", "writing", "history", "progress"),
     _NOTE
     + """
-local versions, writing, history = unpack(KEYS)
+local versions, writing, history, progress = unpack(KEYS)
 local version, attempt, patience = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local manifest = redis.call('HGET', versions, version)
 if manifest and cjson.decode(manifest).attempt == attempt then return 0 end
 local since = redis.call('HGET', writing, version .. ':' .. attempt)
 if since and now() - tonumber(since) < patience then return 0 end
+redis.call('HDEL', progress, version .. ':' .. attempt)
 if redis.call('HDEL', writing, version .. ':' .. attempt) == 1 then
   note(history, version, 'gone', 'attempt ' .. attempt .. ' was never sealed')
 end

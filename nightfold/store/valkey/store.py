@@ -113,6 +113,11 @@ class ValkeyStore(Store):
     def announce(self, pipeline: str, version: str, attempt: str) -> None:
         self._run(scripts.ANNOUNCE, pipeline, version, attempt)
 
+    def progress(self, pipeline: str, version: str, attempt: str, *, more: int = 0) -> int:
+        key, name = names.control(pipeline, "progress"), f"{version}:{attempt}"
+        with self._errors():
+            return int(self.wire.client.hincrby(key, name, more) if more else self.wire.client.hget(key, name) or 0)
+
     def staged(self, pipeline: str) -> list[Staged]:
         with self._errors():
             writing = self.wire.client.hgetall(names.control(pipeline, "writing"))

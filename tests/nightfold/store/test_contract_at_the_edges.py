@@ -267,7 +267,7 @@ def test_a_server_that_may_evict_is_refused(store, backend):
 
 def test_a_record_is_compact_json_and_comes_back_as_items():
     assert encode([("00123", 0.1234567, "weil's schmeckt"), ("7", 2, "")]) == (
-        b'[["00123",0.123457,"weil\'s schmeckt"],["7",2,""]]'
+        b'[["00123",0.123457,"weil\'s schmeckt"],["7",2.0,""]]'
     )
     assert encode([("ö", 1.0, "Ω")]) == '[["ö",1.0,"Ω"]]'.encode()
     assert decode(b'[["00123",0.5,"why"]]') == [("00123", 0.5, "why")]

@@ -165,7 +165,13 @@ def sealed(store, records: dict[str, bytes]) -> None:
     store.write("shop", "v1", "a", records)
     store.write_fallback("shop", "v1", "a", FALLBACK)
     content = checksum(record_digest(key, record) for key, record in {**records, "": FALLBACK}.items())
-    manifest = {"pipeline": "shop", "version": "v1", "attempt": "a", "night": "2017-12-03", "published_at": "2017-12-04T02:41:07+00:00"}
+    manifest = {
+        "pipeline": "shop",
+        "version": "v1",
+        "attempt": "a",
+        "night": "2017-12-03",
+        "published_at": "2017-12-04T02:41:07+00:00",
+    }
     store.seal(VersionManifest(**manifest, keys=len(records), checksum=content, model="m"))
     store.promote("shop", "v1", store.begin("shop"), 3)
 
