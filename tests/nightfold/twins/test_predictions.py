@@ -5,6 +5,7 @@ import math
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from nightfold.errors import BadInput
@@ -183,13 +184,15 @@ def rows(n: int) -> list[dict[str, float | str | None]]:
     return [{"visits": visits[i] if i % 3 else None, "paid": paid[i], "town": towns[i % 4]} for i in range(n)]
 
 
-def test_a_row_has_the_same_answer_alone_in_company_and_after_loading_again(tmp_path):
+def test_a_row_has_the_same_answer_alone_in_company_at_once_and_after_loading_again(tmp_path):
     uri, asked = twin(tmp_path, *boosted()), rows(50)
     one, again = Predictions.load(uri), Predictions.load(uri)
     found = one.predict(asked)
     assert len(set(found)) > 3
     assert found == again.predict(asked)
     assert found == [one.predict([row])[0] for row in asked]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(said == found for said in pool.map(lambda _: one.predict(asked), range(40)))
 
 
 def test_ten_thousand_rows_take_well_under_a_second(tmp_path):
