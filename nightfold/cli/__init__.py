@@ -1,4 +1,4 @@
-"""The command line: `nightfold validate|lookup|versions|history|verify|rollback|release|split|retake|unlock|maintain|forget|report`.
+"""The command line: `nightfold validate|lookup|versions|history|verify|rollback|release|split|keys|retake|unlock|maintain|forget|report`.
 
 Exit 0 only on success; 2 for wrong use; 1 otherwise, with one line on stderr (of `validate` one for each problem) that
 names the file, field or key and the mend.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from nightfold import forgetting, intake, maintenance, promotion, turns
+from nightfold import api_keys, forgetting, intake, maintenance, promotion, turns
 from nightfold import pipeline as pipelines
 from nightfold.cli.showing import show, store_of
 from nightfold.errors import BadInput, BadPipeline
@@ -71,6 +71,33 @@ def unlock(arguments: argparse.Namespace) -> int:
     text = f"it was that of {turn.holder}, night {turn.night}; the next one goes on" if turn and freed else "nobody had the turn"
     show(arguments, facts, f"{arguments.pipeline}: {text}")
     return 0
+
+
+def keys(arguments: argparse.Namespace) -> int:
+    file = api_keys.path()
+    if arguments.do == "add":
+        key, text = api_keys.add(file, arguments.which, pipelines=arguments.pipelines, scopes=arguments.scopes)
+        facts = {**key.model_dump(exclude={"sha256"}), "key": text}
+        show(arguments, facts, f"{text}\n  for {key.name}: {_about(key)}. It is not shown again; its hash is in {file}")
+        return 0
+    if arguments.do == "revoke":
+        gone = api_keys.revoke(file, arguments.which)
+        show(
+            arguments,
+            gone.model_dump(exclude={"sha256"}),
+            f"{gone.id} of {gone.name} is revoked: within a second nobody is let in by it",
+        )
+        return 0
+    kept = api_keys.load(file).by_id.values()
+    lines = [f"{key.id}  {key.created_at}  {key.name:<20} {_about(key)}" for key in kept]
+    facts = {"file": str(file), "keys": [key.model_dump(exclude={"sha256"}) for key in kept]}
+    show(arguments, facts, "\n".join(lines or [f"no keys yet: `nightfold keys add NAME` makes one, in {file}"]))
+    return 0
+
+
+def _about(key: api_keys.ApiKey) -> str:
+    which = "all pipelines" if api_keys.EVERY in key.pipelines else ", ".join(key.pipelines)
+    return f"{', '.join(key.scopes)} of {which}"
 
 
 def maintain(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import NoReturn
 
-from nightfold import nights
+from nightfold import api_keys, nights
 from nightfold.cli import changing, looking
 
 
@@ -17,6 +17,10 @@ def _percent(text: str) -> float:
     if not 0 < percent < 100:
         raise argparse.ArgumentTypeError(f"must be above 0 and below 100, not {text!r}")
     return percent
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in text.replace(" ", "").split(",") if name]
 
 
 def _length(text: str) -> int:
@@ -41,6 +45,8 @@ def parsed(argv: Sequence[str] | None) -> argparse.Namespace:
         odd = [key for key in arguments.keys if key.encode("utf-8", "replace").decode() != key]
         if odd:
             parser.error(f"lookup: key {odd[0]!r} is not UTF-8: give it in UTF-8")
+    if arguments.command is changing.keys and (arguments.do == "list") is (arguments.which is not None):
+        parser.error(f"keys {arguments.do}: " + ("takes no name" if arguments.which is not None else "say which"))
     return arguments
 
 
@@ -61,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help_, description=help_)
         sub.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="answer in JSON")
         sub.set_defaults(command=run)
-        if name != "validate":
+        if name not in ("validate", "keys"):
             sub.add_argument("pipeline", metavar="PIPELINE")
         return sub
 
@@ -83,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     of_split.add_argument("--version", default=None, metavar="V", help="which one")
     of_split.add_argument("--end", action="store_true", help="all get the live version again")
     both.add_argument("--percent", type=_percent, default=10.0, metavar="P", help="of the keys; without it, 10")
+    access = command("keys", changing.keys, "API keys of the REST API: `keys`, `keys add NAME`, `keys revoke ID`.")
+    access.add_argument("do", nargs="?", choices=("list", "add", "revoke"), default="list")
+    access.add_argument("which", nargs="?", default=None, metavar="NAME|ID")
+    access.add_argument("--pipelines", type=_names, default=[api_keys.EVERY], metavar="A,B", help="only these; without it, all")
+    access.add_argument(
+        "--scopes", type=_names, default=["lists"], metavar="A,B", help=f"of {', '.join(api_keys.SCOPES)}; without it, lists"
+    )
     command("release", changing.release, "Let promotions go on after a rollback.")
     again = command(
         "retake", changing.retake, "Have a night of a source taken again by the next ingest, as when its delivery was mended."

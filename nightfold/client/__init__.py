@@ -11,14 +11,17 @@ read last, and the answer says so (`degraded`); a client that has read nothing b
 
 import time
 from collections.abc import Sequence
+from typing import TypeVar
 
 from nightfold import settings
 from nightfold.client.answers import Answer, Item
 from nightfold.client.reading import Reading, Steps
 from nightfold.settings import without_password
-from nightfold.store import check
+from nightfold.store import VersionManifest, check
 from nightfold.store.valkey.store import unreachable
 from nightfold.store.valkey.wire import FAILURES, AsyncWire, Wire
+
+T = TypeVar("T")
 
 __all__ = ["Answer", "AsyncClient", "Client", "Item"]
 
@@ -85,7 +88,17 @@ class Client:
         except FAILURES as error:
             return self._memory.failed(error, pipeline, keys, n=n)
 
-    def _take(self, steps: Steps) -> list[Answer]:
+    def live(self, pipeline: str) -> VersionManifest:
+        """What is served now: version, night, when it was published, how many lists.
+
+        Raises UnknownVersion when nothing is published, StoreError when the store cannot be reached.
+        """
+        try:
+            return self._take(self._memory.reading.live(pipeline))
+        except FAILURES as error:
+            raise unreachable(self._memory.address, error) from error
+
+    def _take(self, steps: Steps[T]) -> T:
         try:
             wanted = next(steps)
             while True:
@@ -125,15 +138,25 @@ class AsyncClient:
         known = self._memory.without_store(pipeline, keys, n=n)
         if known is not None:
             return known
-        steps = self._memory.reading.lists(pipeline, keys, n=n)
+        try:
+            return await self._take(self._memory.reading.lists(pipeline, keys, n=n))
+        except FAILURES as error:
+            return self._memory.failed(error, pipeline, keys, n=n)
+
+    async def live(self, pipeline: str) -> VersionManifest:
+        """As Client.live."""
+        try:
+            return await self._take(self._memory.reading.live(pipeline))
+        except FAILURES as error:
+            raise unreachable(self._memory.address, error) from error
+
+    async def _take(self, steps: Steps[T]) -> T:
         try:
             wanted = next(steps)
             while True:
                 wanted = steps.send(await self._wire.get(wanted))
         except StopIteration as end:
             return end.value
-        except FAILURES as error:
-            return self._memory.failed(error, pipeline, keys, n=n)
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -7,6 +7,7 @@ only where the mark was there, or the pointer had not moved after. So it never t
 
 import time
 from collections.abc import Generator, Sequence
+from typing import TypeVar
 
 from nightfold.buckets import B, bucket
 from nightfold.client.answers import Answer, Side, answer
@@ -15,7 +16,8 @@ from nightfold.store.base import Split, VersionManifest
 from nightfold.store.records import decode
 from nightfold.store.valkey import names
 
-Steps = Generator[list[str], list[bytes | None], list[Answer]]
+T = TypeVar("T")
+Steps = Generator[list[str], list[bytes | None], T]
 """Yields keys of the store, is sent what is under them, returns the answers."""
 TRIES = 5  # versions that may vanish, one after the other, while one list is read
 
@@ -47,7 +49,7 @@ class Reading:
         self.pointer_seconds, self.atomic = pointer_seconds, atomic
         self.pointers: dict[str, Pointer] = {}
 
-    def lists(self, pipeline: str, keys: Sequence[str], *, n: int | None) -> Steps:
+    def lists(self, pipeline: str, keys: Sequence[str], *, n: int | None) -> Steps[list[Answer]]:
         """The lists of some keys, all as of one pointer.
 
         Raises UnknownVersion when nothing is published, IncompleteVersion when the store has lost what it was given.
@@ -78,6 +80,18 @@ class Reading:
             ]
         raise StoreError(f"{pipeline}: {TRIES} versions vanished while one list was read: are nights published in a loop?")
 
+    def live(self, pipeline: str) -> Steps[VersionManifest]:
+        """The live version's manifest, at most as old as a pointer is believed. Raises UnknownVersion when nothing is published."""
+        pointer = self.pointers.get(pipeline)
+        if pointer is not None and time.monotonic() - pointer.read_at >= self.pointer_seconds:
+            if tuple((yield self._control(pipeline))) == pointer.said:
+                pointer.read_at = time.monotonic()
+            else:
+                pointer = None
+        if pointer is None:
+            pointer = yield from self._load(pipeline)
+        return pointer.live.manifest
+
     def remembered(self, pipeline: str, keys: Sequence[str], *, n: int | None) -> list[Answer] | None:
         """The fallback for each key, said to be one for want of a store; None when nothing was ever read of the pipeline."""
         pointer = self.pointers.get(pipeline)
@@ -91,7 +105,7 @@ class Reading:
     def _control(self, pipeline: str) -> list[str]:
         return [names.control(pipeline, "live"), names.control(pipeline, "split")]
 
-    def _load(self, pipeline: str) -> Generator[list[str], list[bytes | None], Pointer]:
+    def _load(self, pipeline: str) -> Steps[Pointer]:
         for _ in range(TRIES):
             live, split = yield self._control(pipeline)
             if live is None:

@@ -89,11 +89,11 @@ class Baskets:
         """By what answers can be narrowed down: column of the catalogue → its values."""
         return {name: sorted(values) for name, values in self._values.items()}
 
-    def categories(self, item: str) -> dict[str, str | None]:
-        """The item's value of every column. Raises BadInput when there is no such item."""
-        if item not in self._rows:
-            raise BadInput(f"{quoted(item)}: no such item on the night of this model")
-        row = self._rows[item]
+    def of(self, item: str) -> dict[str, str | None] | None:
+        """The item's value of every column; None when the night did not know it."""
+        row = self._rows.get(item)
+        if row is None:
+            return None
         return {name: [*values, None][self._codes[name][row]] for name, values in self._values.items()}
 
     def recommend(

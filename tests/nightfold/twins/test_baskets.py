@@ -76,8 +76,8 @@ def test_answers_are_narrowed_down_by_the_catalogue(shop):
     assert shop.recommend({"bread": 1}, 9, exclude_seen=False, only={"shelf": ["toys"]}).items == []
     assert [item for item, _ in shop.recommend({}, 9, exclude_seen=False, only={"brand": ["other"]}).items] == ["rare", "cheese"]
     assert shop.columns == {"shelf": ["bakery", "dairy"], "brand": ["other", "own"]}
-    assert shop.categories("rare") == {"shelf": None, "brand": "other"}
-    assert shop.categories("bread") == {"shelf": "bakery", "brand": "own"}
+    assert shop.of("rare") == {"shelf": None, "brand": "other"}
+    assert shop.of("bread") == {"shelf": "bakery", "brand": "own"}
 
 
 def test_a_basket_of_which_nothing_is_known_gives_what_is_popular_and_says_so(shop):
@@ -114,8 +114,10 @@ def test_what_is_no_question_is_refused_in_one_line(shop, asked, message):
     with pytest.raises(BadInput) as refused:
         shop.recommend(asked.pop("basket"), asked.pop("n", 5), exclude_seen=True, **asked)
     assert str(refused.value).startswith(message)
-    with pytest.raises(BadInput, match="'wine': no such item on the night of this model"):
-        shop.categories("wine")
+
+
+def test_an_item_that_the_night_did_not_know_is_of_nothing(shop):
+    assert shop.of("wine") is None
 
 
 def test_a_twin_that_is_broken_or_foreign_is_refused_in_one_line(tmp_path):
@@ -147,7 +149,7 @@ def test_without_a_catalogue_and_without_a_penalty_it_answers_too(tmp_path):
     uri = twin(tmp_path, plain, document=Document(factors=3, alpha=1.0, regularization=0.0, columns=[]))
     answer = Baskets.load(uri).recommend({"a": 1}, 5, exclude_seen=False)
     assert answer.items == [("a", 0.8), ("b", 0.4)]  # 1 / (1 + 0.25)
-    assert Baskets.load(uri).categories("a") == {}
+    assert Baskets.load(uri).of("a") == {}
 
 
 @pytest.mark.parametrize(("alpha", "regularization"), [(1.0, 10.0), (3.0, 0.1)])

@@ -1,0 +1,57 @@
+"""One replica: `python -m serving`. SIGTERM: it says that it is not ready, answers on for a while, and ends; again: it ends at once."""
+
+import asyncio
+import sys
+from types import FrameType
+
+from nightfold.errors import NightfoldError
+from serving.app import create
+from serving.configuration import from_environment
+
+import uvicorn
+
+GRACE = 20  # seconds that requests in progress get to end
+
+
+class Replica(uvicorn.Server):
+    """Tells the balancer before it closes its door."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        served, drain = self.config.app.state.served, self.config.app.state.configuration.drain
+        if served.draining or not drain or not self.started:
+            super().handle_exit(sig, frame)
+            return
+        served.draining = True
+        end = super().handle_exit
+        self.loop.call_soon_threadsafe(self.loop.call_later, drain, end, sig, frame)
+
+    async def serve(self, sockets: list | None = None) -> None:
+        self.loop = asyncio.get_running_loop()
+        await super().serve(sockets)
+
+
+def main() -> int:
+    try:
+        configuration = from_environment()
+    except NightfoldError as error:
+        print(f"serving: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    config = uvicorn.Config(
+        create(configuration),
+        host=configuration.host,
+        port=configuration.port,
+        access_log=False,
+        log_level="warning",
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=75,  # longer than the balancer's: it closes, so that no request meets a closing door
+        loop="uvloop",
+        http="httptools",
+    )
+    Replica(config).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Who asks, and whether he may: an API key with the scope and the pipeline, and not more often than allowed."""
+
+import time
+from collections.abc import Callable
+
+from nightfold import api_keys
+from nightfold.errors import BadInput
+from serving.configuration import Configuration
+from serving.problems import Problem
+
+from fastapi import Request
+from limits import RateLimitItemPerSecond
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+LOOK_EVERY = 1.0  # seconds between two looks at the file of keys
+UNKNOWN = {"WWW-Authenticate": "Bearer"}
+
+
+class Access:
+    """The keys of one replica, and how often each was used.
+
+    :param say: is given words for the log
+    """
+
+    def __init__(self, configuration: Configuration, *, say: Callable[[str], None]) -> None:
+        self.configuration, self.say = configuration, say
+        self._keys, self._stamp, self._looked = api_keys.Keys([]), (0, 0), 0.0
+        self._limiter, self._limit = SlidingWindowCounterRateLimiter(MemoryStorage()), RateLimitItemPerSecond(configuration.rate)
+        self._look()
+
+    def may(self, request: Request, scope: str | None, pipeline: str | None) -> None:
+        """Raises Problem: 401 for nobody's key, 403 for one that is not for this, 429 for one that is used too often."""
+        self._look()
+        words = request.headers.get("authorization", "")
+        key = self._keys.find(words[7:]) if words[:7].lower() == "bearer " else None
+        if key is None and (words or not self.configuration.anonymous):
+            self._count("nobody")
+            raise Problem(401, "give an API key that is known here: `Authorization: Bearer KEY`", headers=UNKNOWN)
+        request.state.key = key
+        request.state.client = key.id if key is not None else "anonymous"
+        self._count(request.state.client)
+        if key is not None and scope is not None and not key.allows(pipeline, scope):
+            where = f" of {pipeline}" if pipeline is not None else ""
+            raise Problem(403, f"this key is not for {scope}{where}")
+
+    def _count(self, who: str) -> None:
+        if not self._limiter.hit(self._limit, who):
+            raise Problem(429, f"more than {self._limit.amount:,} requests in a second", headers={"Retry-After": "1"})
+
+    def _look(self) -> None:
+        """Read the file when it has changed; one that cannot be read leaves the keys as they were."""
+        now = time.monotonic()
+        if self._looked and now - self._looked < LOOK_EVERY:
+            return
+        self._looked = now
+        try:
+            there = self.configuration.keys.stat()
+            stamp = (there.st_mtime_ns, there.st_ino)
+        except FileNotFoundError:
+            stamp = (0, 0)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._keys = api_keys.load(self.configuration.keys)
+            self.say(f"{len(self._keys.by_id)} API keys are known")
+        except BadInput as error:
+            self.say(str(error))
+
+
+def allowed(scope: str | None) -> Callable[[Request], None]:
+    """A dependency of a route: the key's scope (None: any), and the pipeline that its path names."""
+
+    async def check(request: Request) -> None:
+        request.app.state.access.may(request, scope, request.path_params.get("pipeline"))
+
+    return check

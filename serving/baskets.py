@@ -1,0 +1,83 @@
+"""A list for a posted basket, by the collaborative filtering of the served version: for somebody whom the night has not seen."""
+
+import asyncio
+from typing import Annotated
+
+from nightfold.twins.baskets import HEAVIEST, Baskets
+from serving.access import allowed
+from serving.finding import Named, Text, answer, champion, line
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["baskets"], dependencies=[Depends(allowed("baskets"))])
+Weight = Annotated[float, Field(gt=0, le=HEAVIEST, strict=True)]
+
+
+class Basket(BaseModel):
+    """Items and how often each was taken, and what is wanted of the list."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"basket": {"1029743": 2, "995242": 1}, "n": 10, "only": {"department": ["GROCERY"]}}]},
+    )
+
+    basket: dict[Text, Weight] = Field(max_length=1000)
+    n: int = Field(default=20, ge=1, le=1000, strict=True)
+    without: list[Text] = Field(default=[], max_length=1000, description="Items to leave out")
+    only: dict[str, list[str]] = Field(
+        default={}, max_length=10, description="Column of the catalogue → values; an item must have one of them"
+    )
+
+
+class Suggested(BaseModel):
+    class Suggestion(BaseModel):
+        id: str
+        score: float
+
+    pipeline: str
+    version: str
+    night: str
+    published_at: str
+    source: str = Field(description="basket, or popularity: nothing of the basket is known")
+    unknown: list[str] = Field(description="Items of the basket that are not known")
+    items: list[Suggestion]
+
+
+class Catalogue(BaseModel):
+    pipeline: str
+    version: str
+    columns: dict[str, list[str]] = Field(description="By what lists can be narrowed down: column → its values")
+
+
+@router.post("/baskets", responses={200: {"model": Suggested}}, response_model=None, summary="What goes with a basket")
+async def suggest(request: Request, pipeline: Named, asked: Basket) -> Response:
+    current, twin = champion(request, pipeline, Baskets)
+    recommend = line(request, pipeline).file.recommend
+    found = await asyncio.to_thread(
+        twin.recommend,
+        asked.basket,
+        asked.n,
+        exclude_seen=bool(recommend and recommend.filters.exclude_seen),
+        without=frozenset(asked.without),
+        only=asked.only,
+    )
+    manifest = current.manifest
+    return answer(
+        {
+            "pipeline": pipeline,
+            "version": manifest.version,
+            "night": manifest.night,
+            "published_at": manifest.published_at,
+            "source": found.source,
+            "unknown": found.unknown,
+            "items": [{"id": item, "score": score} for item, score in found.items],
+        }
+    )
+
+
+@router.get("/catalogue", responses={200: {"model": Catalogue}}, response_model=None, summary="By what lists can be narrowed down")
+async def catalogue(request: Request, pipeline: Named) -> Response:
+    current, twin = champion(request, pipeline, Baskets)
+    return answer({"pipeline": pipeline, "version": current.manifest.version, "columns": twin.columns})

@@ -1,0 +1,52 @@
+"""What a path names: the pipeline, and the model that is served of it."""
+
+from typing import Annotated, Any, TypeVar
+
+from serving.problems import Problem
+from serving.served import Champion, Line, Twin
+
+import msgspec
+from fastapi import Path, Request
+from pydantic import AfterValidator
+from starlette.responses import Response
+
+T = TypeVar("T", bound=Twin)
+
+
+def _utf8(text: str) -> str:
+    if text.encode("utf-8", "replace").decode() != text:
+        raise ValueError("is not UTF-8")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_utf8)]
+"""Of a key or an item: as it is, whatever it looks like."""
+Named = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$", max_length=64, examples=["grocery"])]
+
+
+def line(request: Request, pipeline: str) -> Line:
+    """Raises Problem when there is no such pipeline."""
+    found = request.app.state.served.pipelines.get(pipeline)
+    if found is None:
+        raise Problem(404, f"there is no pipeline {pipeline!r}")
+    return found
+
+
+def champion(request: Request, pipeline: str, kind: type[T]) -> tuple[Champion, T]:
+    """The model that is served now. Raises Problem when there is none, or one of another kind."""
+    found = line(request, pipeline)
+    if found.champion is None:
+        raise Problem(404, "nothing is published yet")
+    if not isinstance(found.champion.twin, kind):
+        other = (
+            "it has a model of another kind"
+            if found.champion.twin is not None
+            else "a baseline is served, or its model has no twin"
+        )
+        raise Problem(409, f"{pipeline}: there is no model to ask: {other}")
+    return found.champion, found.champion.twin
+
+
+def answer(content: Any) -> Response:
+    """As JSON."""
+    return Response(msgspec.json.encode(content), media_type="application/json")

@@ -1,0 +1,42 @@
+"""For who watches: does it live, may it be asked, and its metrics."""
+
+from serving.access import allowed
+
+from fastapi import APIRouter, Depends, Request
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, Response
+
+router = APIRouter(tags=["health"])
+
+
+class Ready(BaseModel):
+    ready: bool
+    why: str | None
+
+
+@router.get("/health/live", summary="It runs")
+async def live() -> dict[str, bool]:
+    return {"live": True}
+
+
+@router.get(
+    "/health/ready",
+    responses={200: {"model": Ready}, 503: {"model": Ready}},
+    response_model=None,
+    summary="A whole version and its model are there, for all that is published",
+)
+async def ready(request: Request) -> Response:
+    why = request.app.state.served.why_not_ready
+    return JSONResponse({"ready": why is None, "why": why}, 200 if why is None else 503)
+
+
+@router.get(
+    "/metrics",
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    response_model=None,
+    dependencies=[Depends(allowed("metrics"))],
+    summary="For Prometheus",
+)
+async def metrics(request: Request) -> Response:
+    return Response(generate_latest(request.app.state.metrics.registry), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,165 @@
+"""What a replica serves: for every pipeline its live version, and the portable twin of the model that made it.
+
+Looked at once a second. A new champion is loaded beside the old one and takes its place in one step; a request keeps the one that it
+began with. One that cannot be loaded is said in the log and in the metrics, and the old one stays. A replica is ready once it has
+found a whole version and its model for all that is published; a model that is broken for good does not hold back all lists.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from nightfold import pipeline as pipelines
+from nightfold.client import AsyncClient
+from nightfold.errors import BadInput, BadPipeline, NightfoldError, UnknownVersion
+from nightfold.pipeline import Pipeline
+from nightfold.settings import connection_uri, lake_uri
+from nightfold.store import VersionManifest
+from nightfold.twins.baskets import Baskets
+from nightfold.twins.predictions import Predictions
+
+LOOK_EVERY = 1.0  # seconds
+FILES_EVERY = 30.0  # seconds between two looks at the folder of pipelines
+Twin = Predictions | Baskets
+
+
+@dataclass(frozen=True)
+class Champion:
+    """A version and its model; `twin` None where a baseline made it, or none could be written."""
+
+    manifest: VersionManifest
+    twin: Twin | None
+
+
+@dataclass
+class Line:
+    """One pipeline: what its file says, and what is served of it."""
+
+    file: Pipeline
+    client: AsyncClient
+    champion: Champion | None = None
+    looked: bool = False
+    """Whether it is known by now if anything is published."""
+    failed: str = ""
+    """Why the newest version's model is not the one that is served."""
+    broken: tuple[str, str] = ("", "")
+    """Version and attempt whose model will never load."""
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since what is served was published."""
+        if self.champion is None:
+            return None
+        return time.time() - datetime.fromisoformat(self.champion.manifest.published_at).timestamp()
+
+
+@dataclass
+class Served:
+    """All of them.
+
+    :param only: names; empty: all that have a file
+    :param say: is given words for the log
+    """
+
+    only: frozenset[str]
+    say: Callable[[str], None]
+    pipelines: dict[str, Line] = field(default_factory=dict)
+    draining: bool = False
+    _clients: dict[str, AsyncClient] = field(default_factory=dict)
+    _files_at: float = 0.0
+    _bad: set[str] = field(default_factory=set)
+
+    @property
+    def why_not_ready(self) -> str | None:
+        """None when it is: a whole version and its model are there for every pipeline that has published anything."""
+        if self.draining:
+            return "it is about to end"
+        waiting = [name for name, one in self.pipelines.items() if not one.looked]
+        if waiting:
+            return f"not looked at yet: {', '.join(waiting)}"
+        if not any(one.champion for one in self.pipelines.values()):
+            return "nothing is published yet"
+        return None
+
+    async def watch(self) -> None:
+        """Look, again and again, until it is cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_EVERY)
+
+    async def look(self) -> None:
+        """Once: files, pointers, models."""
+        self._look_at_files()
+        await asyncio.gather(*(self._try(one) for one in self.pipelines.values()))
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        for client in self._clients.values():
+            await client.close()
+
+    def _look_at_files(self) -> None:
+        if self._files_at and time.monotonic() - self._files_at < FILES_EVERY:
+            return
+        self._files_at = time.monotonic()
+        for path in pipelines.files():
+            name = path.stem
+            if name in self.pipelines or (self.only and name not in self.only):
+                continue
+            try:
+                file = pipelines.load(path)
+                uri = connection_uri(file.publish.connection)
+                if uri not in self._clients:
+                    self._clients[uri] = AsyncClient(uri)
+                self.pipelines[name] = Line(file, self._clients[uri])
+            except BadPipeline as error:
+                if str(error) not in self._bad:
+                    self.say(str(error))
+                self._bad.add(str(error))
+
+    async def _try(self, one: Line) -> None:
+        try:
+            await self._follow(one)
+        except Exception as error:  # noqa: BLE001 (a fault of ours in one pipeline must not end the watch over all: said, and measured)
+            self._fail(one, f"{one.file.pipeline}: unexpected: {error!r}")
+
+    async def _follow(self, one: Line) -> None:
+        name, before = one.file.pipeline, one.champion
+        try:
+            manifest = await one.client.live(name)
+        except UnknownVersion:
+            one.looked = True
+            return
+        except NightfoldError as error:
+            self._fail(one, str(error))
+            return
+        which = (manifest.version, manifest.attempt)
+        if which == one.broken:
+            return
+        if before is not None and (before.manifest.version, before.manifest.attempt) == which:
+            one.failed = ""
+            return
+        try:
+            twin = await asyncio.to_thread(_load, one.file, manifest)
+        except (NightfoldError, OSError) as error:
+            self._fail(one, f"{name}, night {manifest.night}: the model of version {manifest.version} cannot be loaded: {error}")
+            if isinstance(error, BadInput):  # it will not be there in a second either: its lists are served all the same
+                one.champion, one.looked, one.broken = before or Champion(manifest, None), True, which
+            return
+        one.champion, one.looked, one.failed = Champion(manifest, twin), True, ""
+        model = "its model" if twin is not None else "no model"
+        self.say(f"{name}: version {manifest.version} of night {manifest.night} is served, and {model}")
+
+    def _fail(self, one: Line, words: str) -> None:
+        if one.failed != words:
+            self.say(words)
+        one.failed = words
+
+
+def _load(file: Pipeline, manifest: VersionManifest) -> Twin | None:
+    place = manifest.facts.get("twin")
+    if place is None:
+        return None
+    kind: type[Predictions] | type[Baskets] = Baskets if file.recommend is not None else Predictions
+    return kind.load(f"{lake_uri()}/{place}")
