@@ -19,11 +19,10 @@ class Replica(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         served, drain = self.config.app.state.served, self.config.app.state.configuration.drain
         if served.draining or not drain or not self.started:
-            super().handle_exit(sig, frame)
+            self.should_exit = True
             return
         served.draining = True
-        end = super().handle_exit
-        self.loop.call_soon_threadsafe(self.loop.call_later, drain, end, sig, frame)
+        self.loop.call_soon_threadsafe(self.loop.call_later, drain, setattr, self, "should_exit", True)
 
     async def serve(self, sockets: list | None = None) -> None:
         self.loop = asyncio.get_running_loop()

@@ -4,6 +4,7 @@ import re
 import secrets
 import sys
 import time
+import traceback
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,7 +75,7 @@ class Observed:
         request_id = given if ID.fullmatch(given) else secrets.token_hex(8)
         state = scope.setdefault("state", {})
         state.update(request_id=request_id, client="", error="")
-        began, status = time.perf_counter(), 500
+        began, status = time.perf_counter(), 0
 
         async def answer(message: Message) -> None:
             nonlocal status
@@ -89,32 +90,42 @@ class Observed:
             await send(message)
 
         try:
-            if (refused := self._too_large(headers, request_id)) is not None:
+            body = receive if b"content-length" in headers else await self._whole(headers, receive)
+            if body is None or int(headers.get(b"content-length", b"0")) > self.body:
+                refused = problems.response(413, f"the body may have {self.body:,} bytes: ask in parts", request_id=request_id)
                 await refused(scope, receive, answer)
             else:
-                await self.app(scope, self._counted(receive), answer)
+                await self.app(scope, body, answer)
+        except Exception as error:
+            state["error"] = "".join(traceback.format_exception(error))
+            if status:  # half an answer is out: cut it off, so that nobody takes it for a whole one
+                raise
+            await problems.response(500, "an error that is ours: quote the request id", request_id=request_id)(
+                scope, receive, answer
+            )
         finally:
             self._note(scope, status, time.perf_counter() - began)
 
-    def _too_large(self, headers: dict[bytes, bytes], request_id: str) -> Any:
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) <= self.body:
-            return None
-        return problems.response(413, f"the body may have {self.body:,} bytes: ask in parts", request_id=request_id)
-
-    def _counted(self, receive: Receive) -> Receive:
-        """The body, which may come in parts of no announced length, until it is too large."""
-        taken = 0
-
-        async def counted() -> Message:
-            nonlocal taken
+    async def _whole(self, headers: dict[bytes, bytes], receive: Receive) -> Receive | None:
+        """A body that came without its length, read to its end; None when it is too large."""
+        if b"transfer-encoding" not in headers:
+            return receive
+        taken = b""
+        while True:
             message = await receive()
-            taken += len(message.get("body", b""))
-            if taken > self.body:
-                raise problems.Problem(413, f"the body may have {self.body:,} bytes: ask in parts", headers={"Connection": "close"})
-            return message
+            if message["type"] != "http.request":
+                return receive
+            taken += message.get("body", b"")
+            if len(taken) > self.body:
+                return None
+            if not message.get("more_body"):
+                break
+        waiting: list[Message] = [{"type": "http.request", "body": taken, "more_body": False}]
 
-        return counted
+        async def again() -> Message:
+            return waiting.pop() if waiting else await receive()
+
+        return again
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route, method = getattr(scope.get("route"), "path", "unknown"), scope["method"] if scope.get("route") else "any"

@@ -50,7 +50,7 @@ def response(
 
 
 def install(app: FastAPI) -> None:
-    """Every error of the app is such a document."""
+    """Every refusal of the app is such a document; what nobody expected, observing.py answers."""
 
     def said(status: int, detail: str, request: Request, **more) -> Response:
         return response(status, detail, request_id=request.state.request_id, **more)
@@ -78,7 +78,3 @@ def install(app: FastAPI) -> None:
         request.state.error = str(error)
         what = "the store cannot be reached, or has lost lists" if isinstance(error, StoreError) else "this cannot be served now"
         return said(503, f"{what}: ask again in a moment", request, headers={"Retry-After": "1"})
-
-    @app.exception_handler(Exception)
-    async def _internal(request: Request, error: Exception) -> Response:
-        return said(500, "an error that is ours: quote the request id", request)

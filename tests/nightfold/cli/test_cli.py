@@ -255,3 +255,51 @@ def test_what_cannot_be_asked_for_is_said(run):
     assert failed(run("retake", "shop", "sale", "--ds", "2017-12-03")) == "nightfold: shop: no source 'sale'; there are: sales"
     assert "sales, night 2017-12-03: shop has not taken it yet" in failed(run("retake", "shop", "sales", "--ds", "2017-12-03"))
     assert "night 'today' is not a day: write it as YYYY-MM-DD" in failed(run("retake", "shop", "sales", "--ds", "today"), 2)
+
+
+# --- what became of versions, two side by side, keys
+
+
+def test_history_says_what_became_of_versions(run, store):
+    run("rollback", "shop", "--because", "wrong prices")
+    lines = run("history", "shop").out.splitlines()
+    assert lines[0].split(maxsplit=2)[1:] == ["v2", "live      rolled back from v3: wrong prices"]
+    assert any(line.endswith("bad       rolled back from v3: wrong prices") for line in lines)
+    change = run("history", "shop", "--json").facts["changes"][0]
+    assert (change["version"], change["state"], change["cause"]) == ("v2", "live", "rolled back from v3: wrong prices")
+
+
+def test_two_versions_are_served_side_by_side_and_the_list_says_which(run, store):
+    assert run("split", "shop", "--version", "v2", "--percent", "50").out == (
+        "shop: 50 % of the keys get v2 (bucket B), the others the live version\n"
+    )
+    assert run("versions", "shop", "--json").facts["split"] == {"version": "v2", "share": 0.5}
+    assert "split: a share of 0.5 of the keys get v2 (bucket B)" in run("versions", "shop").out
+    [list_] = [line for line in run("lookup", "shop", "1228").out.splitlines() if "shop 1228" in line]
+    assert " · bucket " in list_
+    assert run("split", "shop", "--end").out == "shop: all get the live version\n"
+    assert run("split", "shop", "--end").out == "shop: all get the live version, as before\n"
+    assert failed(run("split", "shop", "--version", "v9")) == (
+        "nightfold: shop: version v9 cannot be served beside live: no such version is kept; kept are: v3, v2, v1"
+    )
+    for wrong in ("0", "100", "x", "-5"):
+        assert run("split", "shop", "--version", "v2", f"--percent={wrong}").code == 2
+
+
+def test_verify_reads_every_list_again(run, store):
+    said = failed(run("verify", "shop"))
+    assert said.startswith("nightfold: shop: version v3 holds 2 of its 2 lists, checksum ")
+    assert said.endswith("instead of 0: clear `publish` of night 2017-12-03 in Airflow, which writes it anew")
+
+
+def test_keys_are_made_shown_and_revoked(run, home):
+    assert run("keys").out.startswith("no keys yet: `nightfold keys add NAME` makes one, in ")
+    made = run("keys", "add", "app", "--pipelines", "shop", "--scopes", "lists,versions", "--json").facts
+    assert made["key"].startswith(f"nf_{made['id']}_")
+    [line] = run("keys").out.splitlines()
+    assert line.split(maxsplit=3)[2:] == ["app", "                 lists, versions of shop".strip()]
+    assert made["key"] not in run("keys", "--json").out
+    assert run("keys", "revoke", made["id"]).out.startswith(f"{made['id']} of app is revoked")
+    assert failed(run("keys", "revoke", made["id"])).endswith("; there are: none")
+    for wrong in (("add",), ("revoke",), ("list", "x"), ("drop", "x")):
+        assert run("keys", *wrong).code == 2

@@ -176,7 +176,9 @@ def test_a_constant_model_is_held_and_the_champion_scores_the_new_data(home):
     staged = open_store().find("shop", Lake("shop").get("version", AFTER).facts["version"]).manifest
     assert staged.facts["recipe"]["night"] == NIGHT
     assert staged.facts["verdict"]["outcome"] == "held"
-    assert staged.model == Lake("shop").get("model", NIGHT).fingerprint
+    champion = Lake("shop").get("model", NIGHT)
+    assert (staged.model, staged.facts["twin"]) == (champion.fingerprint, champion.facts["twin"])
+    assert Lake("shop").exists(f"{champion.facts['twin']}/twin.json")
     assert staged.metrics["ndcg"] > staged.metrics["ndcg_popularity"]
 
 
