@@ -5,6 +5,7 @@ A version that is dropped loses its name in that same script, then its mark of b
 the mark beside what he has read, or the name after it, has read records whole.
 """
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -137,15 +138,18 @@ class ValkeyStore(Store):
         self._delete_what_left(pipeline)
         self._erase(pipeline)
         prefix, gone = f"nightfold:{pipeline}:", 0
-        abandoned: dict[tuple[str, str], bool] = {}  # asked once it is seen: by then it was announced
         batch: list[bytes] = []
+
+        @functools.cache  # asked once it is seen: by then it was announced
+        def abandoned(version: str, attempt: str) -> bool:
+            return bool(self._run(scripts.ABANDONED, pipeline, version, attempt, int(older_than * 1000)))
+
+        for announced in self.staged(pipeline):  # also one that died before it wrote anything
+            abandoned(announced.version, announced.attempt)
         with self._errors():
             for key in self._scan(prefix):
                 version, attempt = key.decode().removeprefix(prefix).split(":", 2)[:2]
-                if (version, attempt) not in abandoned:
-                    verdict = self._run(scripts.ABANDONED, pipeline, version, attempt, int(older_than * 1000))
-                    abandoned[version, attempt] = bool(verdict)
-                if abandoned[version, attempt]:
+                if abandoned(version, attempt):
                     batch.append(key)
                 if len(batch) == _BATCH:
                     gone += self.wire.unlink(batch)
