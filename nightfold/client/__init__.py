@@ -18,7 +18,7 @@ from nightfold.client.answers import Answer, Item
 from nightfold.client.reading import Reading, Steps
 from nightfold.settings import without_password
 from nightfold.store import VersionManifest, check
-from nightfold.store.valkey.store import unreachable
+from nightfold.store.valkey.server import unreachable
 from nightfold.store.valkey.wire import FAILURES, AsyncWire, Wire
 
 T = TypeVar("T")

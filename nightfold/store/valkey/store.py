@@ -8,68 +8,19 @@ the mark beside what he has read, or the name after it, has read records whole.
 import functools
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
 
-from nightfold.errors import BadInput, OlderNight, PromotionHeld, PromotionRefused, StoreError, TurnTaken, UnknownVersion
-from nightfold.settings import without_password
-from nightfold.store.base import WAITING, Change, Split, Staged, Store, Turn, Version, VersionManifest
+from nightfold.errors import BadInput, OlderNight, PromotionHeld, PromotionRefused, StoreError, UnknownVersion
+from nightfold.store.base import Change, Split, Staged, Store, Version, VersionManifest
 from nightfold.store.records import checksum, record_digest
 from nightfold.store.valkey import names, scripts
-from nightfold.store.valkey.wire import FAILURES, Wire
+from nightfold.store.valkey.turns import Turns
 
-_TIMEOUT = 30.0  # seconds; a batch of 500 records takes about 2 ms
-_RETRIES = 3
 _BATCH = 500  # keys that are deleted at once
 
 
-class ValkeyStore(Store):
+class ValkeyStore(Turns, Store):
     """:param uri: redis[s]://[user:password@]host[:port][/db][?cluster=yes]; the constructor does not connect."""
-
-    def __init__(self, uri: str) -> None:
-        self.address = without_password(uri)
-        self.wire = Wire(uri, timeout=_TIMEOUT, retries=_RETRIES)
-
-    def _run(self, script: scripts.Script, pipeline: str, *arguments: str | int) -> Any:
-        keys = [names.control(pipeline, name) for name in script.keys]
-        with self._errors():
-            return self.wire.client.eval(script.text, len(keys), *keys, *arguments)
-
-    def begin(self, pipeline: str) -> int:
-        with self._errors():
-            return int(self.wire.client.incr(names.control(pipeline, "token")))
-
-    def take_turn(self, pipeline: str, holder: str, night: str, *, seconds: float) -> Turn:
-        answer = self._run(scripts.TAKE_TURN, pipeline, holder, night, int(seconds * 1000), int(WAITING * 1000))
-        verdict, theirs, their_night, token, left = (part.decode() if isinstance(part, bytes) else part for part in answer)
-        if verdict == "yours":
-            return Turn(holder=theirs, night=their_night, token=int(token), seconds_left=left / 1000)
-        why = "is at work" if verdict == "taken" else "waits, and is older"
-        mend = f"; it ends by itself, or after {max(left, 0) / 1000:.0f} s without a sign of life" if verdict == "taken" else ""
-        who, them = (
-            (f"{pipeline}, night {night}" if night else pipeline),
-            f"{theirs} of night {their_night}" if their_night else theirs,
-        )
-        raise TurnTaken(f"{who}: waits for its turn: {them} {why}{mend}")
-
-    def keep_turn(self, pipeline: str, holder: str, *, seconds: float) -> bool:
-        return bool(self._run(scripts.KEEP_TURN, pipeline, holder, int(seconds * 1000)))
-
-    def leave_turn(self, pipeline: str, holder: str) -> bool:
-        return bool(self._run(scripts.LEAVE_TURN, pipeline, holder))
-
-    def expect_turn(self, pipeline: str, holder: str, night: str) -> None:
-        self._run(scripts.EXPECT_TURN, pipeline, holder, night)
-
-    def turn(self, pipeline: str) -> Turn | None:
-        key = names.control(pipeline, "turn")
-        with self._errors():
-            holder, night, token = self.wire.client.hmget(key, "holder", "night", "token")
-            left = self.wire.client.pttl(key)
-        if holder is None or left < 0:
-            return None
-        return Turn(holder=holder.decode(), night=night.decode(), token=int(token), seconds_left=left / 1000)
 
     def remark(self, pipeline: str, version: str, text: str) -> bool:
         while True:  # until nobody has amended it meanwhile
@@ -325,19 +276,6 @@ class ValkeyStore(Store):
                     "set it to noeviction"
                 )
         return " ".join(sorted(str(info["run_id"]) for info in servers.values()))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except FAILURES as error:
-            raise unreachable(self.address, error) from error
-
-
-def unreachable(address: str, error: Exception) -> StoreError:
-    """What is said of a server that does not do what it was asked; in one line, without its password."""
-    words = " ".join(str(error).split())
-    return StoreError(f"store {address}: {words}: is it up, and is there room? (AIRFLOW_CONN_KV_DEFAULT)")
 
 
 def _moment(milliseconds: int) -> str:

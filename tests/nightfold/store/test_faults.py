@@ -10,7 +10,7 @@ import time
 from nightfold.client import Client
 from nightfold.errors import PromotionRefused, StoreError
 from nightfold.store import store_at
-from nightfold.store.valkey import store as backend_module
+from nightfold.store.valkey import server as backend_module
 from nightfold.store.valkey.store import ValkeyStore
 from nightfold.whole import is_whole, verify
 
