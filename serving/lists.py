@@ -18,6 +18,20 @@ Length = Annotated[int | None, Field(ge=1, le=1000, description="At most so many
 OPTION = r"^[^:]+:[\s\S]+$"
 
 
+EXAMPLE = {
+    "pipeline": "grocery",
+    "key": "1228",
+    "version": "20171203-476355b4e00b",
+    "night": "2017-12-03",
+    "published_at": "2017-12-04T02:41:07+00:00",
+    "age_seconds": 3605.2,
+    "source": "model",
+    "bucket": None,
+    "degraded": False,
+    "items": [{"id": "6534178", "score": 0.8773, "why": "bought 59 times, last on 2017-11-25"}],
+}
+
+
 class ItemShown(BaseModel):
     """One line of a list."""
 
@@ -28,6 +42,8 @@ class ItemShown(BaseModel):
 
 class ListShown(BaseModel):
     """One key's list."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
 
     pipeline: str
     key: str

@@ -11,6 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from embedded import ending
+from nightfold import api_keys
 from nightfold import pipeline as pipelines
 from nightfold.lake import Lake
 from nightfold.stages import FLOW
@@ -19,6 +20,7 @@ from samples.land import land
 import pytest
 from e2e import tunes
 from helpers import run
+from replica import Replica
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]  # a night takes ten minutes where everything is slow
 DS = "2017-03-01"  # the 60th day
@@ -66,6 +68,26 @@ def test_a_night_by_hand_ends_with_a_live_list_for_every_household(night, grocer
     assert unknown["source"] == "fallback"
     assert [version["state"] for version in answers(night, "versions", "grocery", "--json")[0]["versions"]] == ["live"]
     assert {answer["key"] for answer in answers(night, "lookup", "grocery", "--all")} == _households(night)
+
+
+def test_the_rest_api_gives_the_same_lists_and_lists_for_baskets(night, grocery):
+    file = night.settings.home / "serving" / "keys.json"
+    _, key = api_keys.add(file, "test", pipelines=["grocery"], scopes=list(api_keys.SCOPES))
+    households, place = sorted(_households(night))[:20], "/v1/pipelines/grocery"
+    with Replica(night.settings.home, key, **night.settings.job_environment(), NIGHTFOLD_SERVING_KEYS=str(file)) as replica:
+        found = replica.client.post(f"{place}/lists", json={"keys": [*households, "nobody"]}).json()["lists"]
+        same = [{name: answer[name] for name in ("key", "version", "source", "items")} for answer in found]
+        asked = answers(night, "lookup", "grocery", *households, "nobody", "--json")
+        assert same == [{name: answer[name] for name in ("key", "version", "source", "items")} for answer in asked]
+        taken = found[0]["items"][0]["id"]
+        suggested = replica.client.post(f"{place}/baskets", json={"basket": {taken: 3}, "n": 10}).json()
+        assert (suggested["version"], suggested["source"], len(suggested["items"])) == (found[0]["version"], "basket", 10)
+        departments = replica.client.get(f"{place}/catalogue").json()["columns"]["department"]
+        assert "GROCERY" in departments
+        only = replica.client.get(f"{place}/lists/{households[0]}?only=department:GROCERY").json()["items"]
+        assert [item for item in found[0]["items"] if item in only] == only
+        assert 0 < len(only) < 20
+    assert answers(night, "verify", "grocery", "--json")[0]["whole"] is True
 
 
 def _households(night) -> set[str]:

@@ -11,38 +11,9 @@ from nightfold.store.records import encode
 
 import httpx
 import pytest
-from helpers import ROOT, Valkey, environment, free_port
+from helpers import ROOT, Valkey, free_port
+from replica import Replica
 from servers import wait_for
-
-
-class Replica:
-    """`python -m serving` on a free port."""
-
-    def __init__(self, home, key: str, **more: str) -> None:
-        self.port = free_port()
-        settings = {"NIGHTFOLD_SERVING_PORT": str(self.port), **more}
-        self.log = home / f"serving-{self.port}.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "serving"], env=environment(home, **settings), cwd=ROOT, stdout=log, stderr=log
-            )
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", headers={"Authorization": f"Bearer {key}"}, timeout=10)
-
-    def status(self, path: str) -> int:
-        try:
-            return self.client.get(path).status_code
-        except httpx.TransportError:
-            return 0
-
-    def __enter__(self) -> "Replica":
-        wait_for(lambda: self.status("/health/ready") == 200 or self.process.poll() is not None, what="ready", log=self.log)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.client.close()
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait(20)
 
 
 @pytest.fixture
