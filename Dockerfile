@@ -1,11 +1,11 @@
-# One image for Airflow, Spark and MLflow, from requirements.lock. Built by `docker compose build`.
+# One image for Airflow, Spark, MLflow and the REST API, from requirements.lock. Built by `docker compose build`.
 FROM python:3.11.13-slim-bookworm
 
 RUN apt-get update \
     && apt-get install -y --no-install-recommends openjdk-17-jre-headless libgomp1 procps \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --create-home nightfold \
-    && install -d -o nightfold -g nightfold /opt/nightfold /var/lib/nightfold /data /data/lake /data/landing /data/logs /data/mlflow
+    && install -d -o nightfold -g nightfold /opt/nightfold /var/lib/nightfold /data /data/lake /data/landing /data/logs /data/mlflow /data/serving
 
 WORKDIR /opt/nightfold
 USER nightfold

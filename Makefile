@@ -7,14 +7,14 @@ ARGS ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup venv servers run up up-cluster down status test test-all lint films bench bench-faults airflow shell clean lock
+.PHONY: help setup venv servers run up up-cluster up-serving restart-serving down status test test-all lint films bench bench-faults airflow shell clean lock
 
 PYTHON := .venv/bin/python
 WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH" \
 	SPARK_SUBMIT_OPTS="$${SPARK_SUBMIT_OPTS-$$(cat .venv/spark/options)}"
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: venv  ## install what is missing: .venv from requirements.lock, Java 17 (INSTALL_JAVA=0: only look for it), what Spark starts from
 	@scripts/java.sh
@@ -28,6 +28,12 @@ up: setup  ## start the platform and the sample shop; what runs is left alone
 
 up-cluster: setup  ## the same with a Spark master and two workers, on which runs then take place; make up goes back to one process
 	@$(WITH_JAVA) $(PYTHON) -m embedded up --sample --cluster
+
+up-serving: setup servers  ## start the REST API: three replicas behind a balancer (NIGHTFOLD_SERVING_REPLICAS), and the store
+	@$(PYTHON) -m embedded up-serving
+
+restart-serving: venv  ## restart its replicas one after the other; readers notice nothing
+	@$(PYTHON) -m embedded restart-serving
 
 down:  ## stop exactly what was started
 	@if [ -x $(PYTHON) ]; then $(PYTHON) -m embedded down; else echo "nothing is set up here"; fi

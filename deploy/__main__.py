@@ -96,6 +96,11 @@ def spark(service: str) -> Command:
     return [str(package / "bin" / "spark-class"), *words]
 
 
+def serving() -> Command:
+    """A replica of the REST API, which takes all that it needs from the environment; without Spark or a JVM."""
+    return ["python", "-m", "serving"]
+
+
 def env_file() -> str:
     """`.env.example` with every secret made up."""
 
@@ -112,6 +117,7 @@ SERVICES: dict[str, Callable[[str], Command]] = {
     "airflow-init": lambda _: airflow_init(),
     **dict.fromkeys(AIRFLOW, airflow),
     "mlflow": lambda _: mlflow(),
+    "serving": lambda _: serving(),
     "spark-master": spark,
     "spark-worker": spark,
 }

@@ -24,6 +24,8 @@ def why_not(service: str) -> str | None:
             return _airflow(JOBS[service])
         if service.startswith("spark-"):
             return _spark(service)
+        if service == "serving":
+            return _serving()
         _get("http://127.0.0.1:5000/health")
     except (OSError, ValueError) as error:
         return f"{type(error).__name__}: {error}"
@@ -43,6 +45,15 @@ def _spark(service: str) -> str | None:
     living = standalone.workers(page, os.environ["NIGHTFOLD_SPARK_SECRET"])
     known = service == "spark-master" or any(worker.name.startswith(f"{socket.gethostname()}-") for worker in living)
     return None if known else f"the master does not know {socket.gethostname()}"
+
+
+def _serving() -> str | None:
+    """As the balancer sees it: it may be asked. Its own word is why not."""
+    try:
+        _get(f"http://127.0.0.1:{os.environ.get('NIGHTFOLD_SERVING_PORT') or 8090}/health/ready")
+    except urllib.error.HTTPError as error:
+        return f"{error.code}: {error.read(500).decode(errors='replace')}"
+    return None
 
 
 def _get(url: str) -> bytes:

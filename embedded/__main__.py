@@ -1,4 +1,7 @@
-"""`python -m embedded run|up|down|clean|status|airflow`: what the Makefile's targets call. Exit codes: 0, 1 failed, 2 wrong use."""
+"""`python -m embedded run|up|up-serving|restart-serving|down|clean|status|airflow`: what the Makefile's targets call.
+
+Exit codes: 0, 1 failed, 2 wrong use.
+"""
 
 import argparse
 import os
@@ -6,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from embedded import airflow_parts, ending, night, platform
+from embedded import airflow_parts, ending, night, platform, rolling
 from embedded.errors import PlatformError
 from embedded.settings import load
 from nightfold import nights
@@ -24,6 +27,10 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="start what is not running")
     up.add_argument("--sample", action="store_true", help="with the sample shop's PostgreSQL")
     up.add_argument("--cluster", action="store_true", help="with a Spark master and two workers (NIGHTFOLD_SPARK_WORKERS)")
+    commands.add_parser(
+        "up-serving", help="start the REST API: replicas (NIGHTFOLD_SERVING_REPLICAS) behind a balancer, and the store"
+    )
+    commands.add_parser("restart-serving", help="restart the replicas one after the other; readers notice nothing")
     commands.add_parser("down", help="stop what was started")
     commands.add_parser("clean", help="stop everything, then remove all state")
     commands.add_parser("airflow", help="Airflow's own command line", add_help=False)
@@ -51,6 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
             workers = {"NIGHTFOLD_SPARK_WORKERS": WORKERS if options.cluster else "0"}
             settings = platform.up(names=names, environ={**workers, **os.environ}, say=_say)
             ending.say_addresses(settings, say=_say)
+        elif options.command == "up-serving":
+            store = () if os.environ.get("AIRFLOW_CONN_KV_DEFAULT") else ("valkey",)
+            ending.say_api(platform.up(names=(*store, platform.SERVING), say=_say), say=_say)
+        elif options.command == "restart-serving":
+            rolling.restart(say=_say)
         elif options.command == "down":
             platform.down(say=_say)
         elif options.command == "clean":

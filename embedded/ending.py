@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from itertools import islice
 
-from embedded.settings import Settings
+from embedded.settings import HOST, Settings
 from nightfold.client import Client
 from nightfold.lake import Lake
 from nightfold.stages import BY_NAME
@@ -67,3 +67,9 @@ def say_addresses(settings: Settings, *, say: Callable[[str], None]) -> None:
         f"MLflow   {settings['MLFLOW_TRACKING_URI']}  {settings['MLFLOW_TRACKING_USERNAME']} / {settings['MLFLOW_TRACKING_PASSWORD']}"
     )
     say("It stays up: make status, make down.")
+
+
+def say_api(settings: Settings, *, say: Callable[[str], None]) -> None:
+    """Where the REST API is, and how to get a key."""
+    say(f"\nREST API  http://{HOST}:{settings['NIGHTFOLD_SERVING_PORT']}/v1/pipelines  a key: .venv/bin/nightfold keys add NAME")
+    say("It stays up: make status, make restart-serving, make down.")

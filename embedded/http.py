@@ -13,3 +13,11 @@ def status(url: str, *, login: tuple[str, str] | None = None) -> int | str:
         return "no connection"
     except requests.Timeout:
         return f"no answer in {LIMIT:.0f} s"
+
+
+def text(url: str) -> str:
+    """The body of a GET, whatever its status; a short reason when there is no answer."""
+    try:
+        return requests.get(url, timeout=LIMIT, allow_redirects=False).text[:500]
+    except requests.RequestException as error:
+        return f"nothing ({type(error).__name__})"

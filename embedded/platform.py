@@ -5,7 +5,6 @@ For tests: `up(home=..., names=[...], environ={...})` and `down(home=...)` work 
 
 import contextlib
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -13,8 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from embedded import airflow_parts, mlflow_part, postgres, spark_parts, valkey
-from embedded.errors import NotReady, PlatformError, PortTaken
+from embedded import airflow_parts, balancer, mlflow_part, postgres, rolling, serving_parts, spark_parts, valkey
+from embedded.errors import NotReady, PlatformError
+from embedded.ports import check_free
+from embedded.ports import free_ports as free_ports  # callers know it from here
 from embedded.processes import (
     Part,
     Record,
@@ -27,7 +28,7 @@ from embedded.processes import (
     stop,
     wait_until_ready,
 )
-from embedded.settings import FILE, HOST, PORTS, ROOT, Settings, load, save
+from embedded.settings import FILE, ROOT, Settings, load, save
 
 import psutil
 
@@ -35,19 +36,13 @@ AIRFLOW = tuple(airflow_parts.COMMANDS)
 SPARK = "spark"  # the master and the workers, as many as the settings say: none by default
 PLATFORM = ("postgres", "valkey", "mlflow", SPARK, *AIRFLOW)
 EVERYTHING = (*PLATFORM, "shop")
+SERVING = "serving"  # the REST API: replicas, and the balancer before them
+FIRST_TO_STOP = (balancer.NAME,)  # then nobody asks a replica that ends
 STOPPED_IN_TURN = (  # tasks and triggers report to the api-server until they end
     ("airflow-scheduler", "airflow-dags", "airflow-triggerer"),
     ("airflow-api", "mlflow"),
     ("valkey", "shop", "postgres"),
 )
-PORT_OF = {
-    "postgres": postgres.PLATFORM.port_setting,
-    "shop": postgres.SHOP.port_setting,
-    "valkey": valkey.PORT_SETTING,
-    "mlflow": mlflow_part.PORT_SETTING,
-    "airflow-api": airflow_parts.PORT_SETTING,
-    spark_parts.MASTER: spark_parts.PORT_SETTING,
-}
 STILL_STARTING = 20.0  # seconds that a living part which does not answer gets before it is started again
 
 Say = Callable[[str], None]
@@ -75,20 +70,22 @@ def up(
     """Start what is not running of `names`, and return when all of it is ready; what is well is left alone.
 
     :param home: the folder of state (default NIGHTFOLD_HOME, else `var/` of the checkout)
-    :param names: of EVERYTHING; Airflow and MLflow need postgres
+    :param names: of EVERYTHING, and SERVING; Airflow and MLflow need postgres
     :param environ: settings, as the environment would give them (default: the environment)
     :param say: is given one line per part
     :param beside: is called as soon as the shop's PostgreSQL is ready, while the rest still starts
 
     Raises PlatformError in one line; what was started by then keeps running, for the next `up` to use.
     """
-    settings = load(home=home, environ=environ)
+    settings, names = load(home=home, environ=environ), set(names)
     with one_at_a_time(settings.home):
         spark_parts.check(settings)
-        parts = _parts(settings, set(names))
-        _stop_what_is_wanted_no_more(settings, say)
+        if SERVING in names:
+            serving_parts.check(settings)
+        parts = _parts(settings, names)
+        _stop_what_is_wanted_no_more(settings, names, say)
         dead = _clear_the_dead(settings, parts)
-        _check_ports(settings, dead)
+        check_free(settings, dead)
         save(settings)  # not before: a port that cannot be had is not kept
         with ThreadPoolExecutor(max_workers=12) as pool:
             _start_all(_Starter(settings=settings, parts=parts, say=say), pool, beside)
@@ -102,8 +99,9 @@ def down(*, home: Path | None = None, environ: Mapping[str, str] | None = None, 
         return
     with one_at_a_time(settings.home), ThreadPoolExecutor(max_workers=8) as pool:
         names = recorded(settings.home)
-        known = {name for turn in STOPPED_IN_TURN for name in turn}
-        for turn in (tuple(set(names) - known), *STOPPED_IN_TURN):
+        turns = (FIRST_TO_STOP, *STOPPED_IN_TURN)
+        others = tuple(set(names) - {name for turn in turns for name in turn})
+        for turn in (FIRST_TO_STOP, others, *STOPPED_IN_TURN):
             for name, stopped in [(name, pool.submit(_timed_stop, settings.home, name)) for name in turn if name in names]:
                 ran, seconds = stopped.result()
                 say(f"{name:<18} {'stopped' if ran else 'was not running':<16} {seconds:5.1f} s")
@@ -134,8 +132,9 @@ def status(*, home: Path | None = None, environ: Mapping[str, str] | None = None
     """How each part is; memory is what its whole family holds for itself (shared pages counted once, where known)."""
     settings = load(home=home, environ=environ)
     lines = []
-    cluster = {name for name in recorded(settings.home) if name.startswith(f"{SPARK}-")} | set(spark_parts.names(settings))
-    for name in (*(name for name in EVERYTHING if name != SPARK), *sorted(cluster)):
+    single = [name for name in EVERYTHING if name != SPARK]
+    many = {*recorded(settings.home), *spark_parts.names(settings)} - set(single)
+    for name in (*single, *sorted(many)):
         record = record_of(settings.home, name)
         process = process_of(record)
         state = "running" if process else "dead" if record else "stopped"
@@ -207,8 +206,20 @@ def _start_all(starter: _Starter, pool: ThreadPoolExecutor, beside: Callable[[Se
         starter.run(spark_parts.MASTER, prepare=lambda: spark_parts.prepare(settings, spark_parts.MASTER))
         _first_error([pool.submit(starter.run, name, prepare=partial(spark_parts.prepare, settings, name)) for name in workers])
 
-    first = [pool.submit(shop), pool.submit(starter.run, "valkey", prepare=lambda: valkey.prepare(settings))]
-    first.append(pool.submit(cluster))
+    store = pool.submit(starter.run, "valkey", prepare=lambda: valkey.prepare(settings))
+
+    def serving() -> None:
+        replicas = [name for name in starter.parts if name.startswith(serving_parts.REPLICA)]
+        if not replicas:
+            return
+        store.result()
+        _first_error([pool.submit(starter.run, name, prepare=lambda: None) for name in replicas])
+        starter.run(balancer.NAME, prepare=lambda: balancer.prepare(settings))
+        rolling.say_who_serves(settings, say=say)
+        old = [name for name in replicas if record_of(settings.home, name).identity != starter.parts[name].identity]
+        rolling.one_by_one(settings, old, say=say)
+
+    first = [store, pool.submit(shop), pool.submit(cluster), pool.submit(serving)]
     started = pool.submit(database)
     wait([started])
     if started.exception() is None:
@@ -224,8 +235,9 @@ def _first_error(futures: list[Future]) -> None:
 
 
 def _parts(settings: Settings, names: set[str]) -> dict[str, Part]:
-    if unknown := names - set(EVERYTHING):
-        raise PlatformError(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(EVERYTHING)}")
+    known = (*EVERYTHING, SERVING)
+    if unknown := names - set(known):
+        raise PlatformError(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     makers: dict[str, Callable[[], Part]] = {
         "postgres": lambda: postgres.part(settings, postgres.PLATFORM),
         "shop": lambda: postgres.part(settings, postgres.SHOP),
@@ -237,14 +249,18 @@ def _parts(settings: Settings, names: set[str]) -> dict[str, Part]:
         parts.update({part.name: part for part in airflow_parts.parts(settings) if part.name in names})
     if SPARK in names:
         parts.update({name: spark_parts.part(settings, name) for name in spark_parts.names(settings)})
+    if SERVING in names:
+        parts.update({name: serving_parts.part(settings, name) for name in serving_parts.names(settings)})
+        parts[balancer.NAME] = balancer.part(settings)
     return parts
 
 
-def _stop_what_is_wanted_no_more(settings: Settings, say: Say) -> None:
-    """Spark's master and workers, when there is to be no cluster, or a smaller one."""
-    wanted = spark_parts.names(settings)
+def _stop_what_is_wanted_no_more(settings: Settings, names: set[str], say: Say) -> None:
+    """Spark's master and workers, when there is to be no cluster, or a smaller one; replicas beyond those that there are to be."""
+    wanted = {*spark_parts.names(settings), *(serving_parts.names(settings) if SERVING in names else ())}
+    counted = (f"{SPARK}-", *([serving_parts.REPLICA] if SERVING in names else []))
     for name in recorded(settings.home):
-        if name.startswith(f"{SPARK}-") and name not in wanted:
+        if name.startswith(counted) and name not in wanted:
             ran, seconds = _timed_stop(settings.home, name)
             say(f"{name:<18} {'stopped' if ran else 'was not running':<16} {seconds:5.1f} s")
 
@@ -252,44 +268,20 @@ def _stop_what_is_wanted_no_more(settings: Settings, say: Say) -> None:
 def _clear_the_dead(settings: Settings, parts: dict[str, Part]) -> list[str]:
     """Names that must be started: remains of those that died, and those whose settings have changed, are stopped.
 
+    A replica that lives is not: its turn comes when the others serve (`rolling`).
     Airflow's go with their database: a scheduler that has lost it looks well until its tasks have ended, and ends then.
     """
     dead = []
     for name, part in parts.items():
         record = record_of(settings.home, name)
-        if process_of(record) is None or record.identity != part.identity:
+        in_turn = name.startswith(serving_parts.REPLICA) and record is not None and record.address == part.address
+        if process_of(record) is None or (record.identity != part.identity and not in_turn):
             dead.append(name)
     if "postgres" in dead:
         dead += [name for name in parts if name in AIRFLOW and name not in dead]
     with ThreadPoolExecutor(max_workers=8) as pool:
         _first_error([pool.submit(stop, settings.home, name) for name in dead])
     return dead
-
-
-def _check_ports(settings: Settings, names: list[str]) -> None:
-    for name in names:
-        if name in PORT_OF and not _is_free(settings.port(PORT_OF[name])):
-            setting = PORT_OF[name]
-            raise PortTaken(f"port {settings[setting]} is taken by another program: set {setting}=<free port>")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free to listen on
-        try:
-            listener.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def free_ports() -> dict[str, str]:
-    """A free port for every server, as settings: for tests beside a running platform."""
-    with contextlib.ExitStack() as stack:
-        sockets = {name: stack.enter_context(socket.socket()) for name in PORTS}
-        for listener in sockets.values():
-            listener.bind((HOST, 0))
-        return {name: str(listener.getsockname()[1]) for name, listener in sockets.items()}
 
 
 @contextlib.contextmanager

@@ -28,6 +28,8 @@ PORTS = {
     "NIGHTFOLD_MLFLOW_PORT": 5005,
     "NIGHTFOLD_SPARK_MASTER_PORT": 7077,
     "NIGHTFOLD_SPARK_PAGE_PORT": 7078,
+    "NIGHTFOLD_SERVING_PORT": 8090,  # the balancer's
+    "NIGHTFOLD_SERVING_REPLICA_PORT": 8091,  # the first replica's; the others' follow
 }
 PASSWORDS = (
     "NIGHTFOLD_AIRFLOW_PASSWORD",
@@ -37,6 +39,7 @@ PASSWORDS = (
     "NIGHTFOLD_SHOP_ADMIN_PASSWORD",
     "NIGHTFOLD_SHOP_PASSWORD",
     "NIGHTFOLD_VALKEY_PASSWORD",
+    "NIGHTFOLD_VALKEY_READER_PASSWORD",
     "NIGHTFOLD_SPARK_SECRET",
 )
 SIGNING_KEYS = ("NIGHTFOLD_AIRFLOW_JWT_SECRET", "NIGHTFOLD_AIRFLOW_API_SECRET", "NIGHTFOLD_MLFLOW_SECRET")
@@ -50,9 +53,13 @@ CHOICES = {
     "NIGHTFOLD_SPARK_WORKERS": "0",  # of the embedded Spark cluster; 0: none, Spark runs as local[*]
     "NIGHTFOLD_SPARK_WORKER_CORES": "1",
     "NIGHTFOLD_SPARK_WORKER_MEMORY": "2g",  # for executors
+    "NIGHTFOLD_SERVING_REPLICAS": "3",
+    "NIGHTFOLD_SERVING_ANONYMOUS": "no",
+    "NIGHTFOLD_SERVING_DRAIN": "2",  # seconds; the balancer takes 0.5 to 1.2 to see that a replica is not ready any more
     "AIRFLOW_CONN_SPARK_DEFAULT": "",  # follows NIGHTFOLD_SPARK_WORKERS unless somebody chose another
 }
 SPARK = "AIRFLOW_CONN_SPARK_DEFAULT"
+SERVING = "NIGHTFOLD_SERVING_"
 ON_THIS_MACHINE = re.compile(r'\{"conn_type":"spark","host":"(local\[\*\]|spark://127\.0\.0\.1","port":\d+)')
 
 
@@ -74,15 +81,16 @@ class Settings:
     def job_environment(self) -> dict[str, str]:
         """What every task and job finds in its environment: addresses and credentials, the venv's Python first.
 
-        The servers' own secrets (administrators, signing keys) are not in it.
+        The servers' own secrets (administrators, signing keys) are not in it, nor what only the REST API's replicas are told.
         """
+        given = {name: value for name, value in self.environ.items() if not name.startswith(SERVING)}
         kept_back = {*PASSWORDS, *SIGNING_KEYS, FERNET_KEY} - {"MLFLOW_TRACKING_PASSWORD", "NIGHTFOLD_SPARK_SECRET"}
-        own = {name: value for name, value in self.values.items() if name not in kept_back}
+        own = {name: value for name, value in self.values.items() if name not in kept_back and not name.startswith(SERVING)}
         bin_dir = Path(sys.prefix) / "bin"
         return {
-            **self.environ,
+            **given,
             **own,
-            **{name: value for name, value in self.environ.items() if name in own},
+            **{name: value for name, value in given.items() if name in own},
             "NIGHTFOLD_HOME": str(self.home),
             "PYSPARK_PYTHON": str(bin_dir / "python"),
             "PYSPARK_DRIVER_PYTHON": str(bin_dir / "python"),

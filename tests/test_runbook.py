@@ -31,8 +31,8 @@ def quotes() -> list[str]:
 @functools.cache
 def said() -> list[str]:
     """Every text in the programs, with a zero byte where a value is put in."""
-    texts = []
-    for folder in ("nightfold", "spark_jobs", "plugins", "embedded"):
+    texts = [(ROOT / "deploy/haproxy.cfg").read_text(encoding="utf-8")]  # the balancer's own answers
+    for folder in ("nightfold", "spark_jobs", "plugins", "embedded", "serving"):
         for file in sorted(Path(ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.JoinedStr):

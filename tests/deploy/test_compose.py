@@ -15,6 +15,7 @@ import deploy.__main__ as deploy
 from deploy import healthy
 from embedded import airflow_parts
 from embedded.settings import load
+from serving.__main__ import GRACE
 
 import pytest
 import yaml
@@ -92,9 +93,13 @@ def test_every_service_has_a_health_check_a_restart_policy_and_waits_for_what_it
     assert {need for needs in conditions.values() for need in needs} <= set(SERVICES)
 
 
-def test_published_are_airflow_and_mlflow_only_and_on_this_machine_only():
+def test_published_are_airflow_mlflow_and_the_balancer_only_and_on_this_machine_only():
     ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert ports == {"airflow-api": ["127.0.0.1:8080:8080"], "mlflow": ["127.0.0.1:5005:5000"]}
+    assert ports == {
+        "airflow-api": ["127.0.0.1:8080:8080"],
+        "mlflow": ["127.0.0.1:5005:5000"],
+        "balancer": ["127.0.0.1:8090:8090"],
+    }
     assert not [name for name, service in SERVICES.items() if "network_mode" in service or service.get("privileged")]
     elsewhere = rendered({**SECRETS, "NIGHTFOLD_BIND": "10.0.0.5", "NIGHTFOLD_AIRFLOW_PORT": "80"})["services"]
     assert elsewhere["airflow-api"]["ports"] == ["10.0.0.5:80:8080"]
@@ -118,7 +123,18 @@ def test_the_dockerfile_copies_and_runs_what_there_is():
     assert all((ROOT / script).stat().st_mode & stat.S_IXUSR for script in scripts)
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     assert {".env", "var", ".git"} <= set(ignored), "no secret and no state gets into the image"
-    needed = {"dags", "plugins", "spark_jobs", "nightfold", "deploy", "embedded", "scripts", "pipelines", "requirements.lock"}
+    needed = {
+        "dags",
+        "plugins",
+        "spark_jobs",
+        "nightfold",
+        "serving",
+        "deploy",
+        "embedded",
+        "scripts",
+        "pipelines",
+        "requirements.lock",
+    }
     assert not needed & {line.strip("/") for line in ignored}
 
 
@@ -127,6 +143,8 @@ def test_what_is_mounted_from_the_checkout_is_there():
     sources = {volume.split(":")[0] for volume in mounts}
     assert {source for source in sources if source.startswith(".")} == {
         "./pipelines",
+        "./deploy/haproxy.cfg",
+        "./deploy/haproxy-replicas.cfg",
         "./deploy/postgres.sql",
         "./deploy/valkey.sh",
     }
@@ -176,6 +194,18 @@ def test_drivers_and_executors_see_one_lake_at_one_path_in_one_checkout():
 def test_a_worker_knows_the_secret_of_spark_and_no_other():
     held = {name for name, value in SECRETS.items() if value in json.dumps(SERVICES["spark-worker-1"]["environment"])}
     assert held == {"NIGHTFOLD_SPARK_SECRET"}
+
+
+def test_a_replica_reads_the_store_as_a_user_that_only_reads_and_knows_no_other_secret():
+    replicas = [SERVICES[name] for name in ("serving-1", "serving-2", "serving-3")]
+    assert replicas[0] == replicas[1] == replicas[2]
+    held = {name for name, value in SECRETS.items() if value in json.dumps(replicas[0])}
+    assert held == {"NIGHTFOLD_VALKEY_READER_PASSWORD"}
+    assert "lake:/data/lake:ro" in replicas[0]["volumes"]
+    told = replicas[0]["environment"]
+    assert told["NIGHTFOLD_SERVING_KEYS"].startswith("/data/serving/"), "in a volume that all three share"
+    assert int(told["NIGHTFOLD_SERVING_DRAIN"]) + GRACE < int(replicas[0]["stop_grace_period"].removesuffix("s"))
+    assert SERVICES["balancer"]["environment"].keys() == {"NIGHTFOLD_BALANCER_BIND", "NIGHTFOLD_BALANCER_SOCKET"}
 
 
 def test_addresses_name_services():

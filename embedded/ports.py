@@ -1,0 +1,68 @@
+"""Ports: who has which, whether it is free, and free ones for tests."""
+
+import contextlib
+import socket
+from collections.abc import Iterable
+
+from embedded import airflow_parts, balancer, mlflow_part, postgres, serving_parts, spark_parts, valkey
+from embedded.errors import PlatformError, PortTaken
+from embedded.settings import HOST, PORTS, Settings
+
+PORT_OF = {
+    "postgres": postgres.PLATFORM.port_setting,
+    "shop": postgres.SHOP.port_setting,
+    "valkey": valkey.PORT_SETTING,
+    "mlflow": mlflow_part.PORT_SETTING,
+    "airflow-api": airflow_parts.PORT_SETTING,
+    spark_parts.MASTER: spark_parts.PORT_SETTING,
+    balancer.NAME: balancer.PORT_SETTING,
+}
+ROW = 4  # replicas that tests start at most
+TRIES = 100
+
+
+def check_free(settings: Settings, names: Iterable[str]) -> None:
+    """Raise PortTaken, which names the setting, when somebody else listens where one of these parts would."""
+    for name in names:
+        if name.startswith(serving_parts.REPLICA):
+            port, setting = serving_parts.port(settings, name), serving_parts.PORT_SETTING
+        elif name in PORT_OF:
+            port, setting = settings.port(PORT_OF[name]), PORT_OF[name]
+        else:
+            continue
+        if not _is_free(port):
+            raise PortTaken(f"port {port} is taken by another program: set {setting}=<free port>")
+
+
+def free_ports() -> dict[str, str]:
+    """A free port for every server, as settings: for tests beside a running platform."""
+    with contextlib.ExitStack() as stack:
+        found = {name: _listen(stack, 0) for name in PORTS if name != serving_parts.PORT_SETTING}
+        return {name: str(port) for name, port in {**found, serving_parts.PORT_SETTING: _row(stack)}.items()}
+
+
+def _row(stack: contextlib.ExitStack) -> int:
+    """The first of some free ports that follow each other."""
+    for _ in range(TRIES):
+        first = _listen(stack, 0)
+        with contextlib.suppress(OSError, OverflowError):
+            for port in range(first + 1, first + ROW):
+                _listen(stack, port)
+            return first
+    raise PlatformError(f"no {ROW} free ports follow each other")
+
+
+def _listen(stack: contextlib.ExitStack, port: int) -> int:
+    listener = stack.enter_context(socket.socket())
+    listener.bind((HOST, port))
+    return int(listener.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free to listen on
+        try:
+            listener.bind((HOST, port))
+        except OSError:
+            return False
+    return True
