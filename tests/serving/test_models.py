@@ -8,6 +8,7 @@ from nightfold.store.records import encode
 from nightfold.twins import folder
 from serving.app import create
 from serving.configuration import Configuration
+from serving.finding import answer
 
 import pytest
 from problems_of import assert_problem
@@ -150,3 +151,7 @@ def test_a_pipeline_with_nothing_published_is_not_found_and_holds_nothing_back(p
         assert client.get(CLUB).json()["version"] is None
         publish("club", "c1", {}, night="2017-12-03", twin=club_twin(home / "lake", "club/twin1", intercept=1.0))
         wait_for(lambda: client.post(f"{CLUB}/predictions", json={"rows": [{}]}).status_code == 200, what="the first one")
+
+
+def test_a_number_beyond_all_numbers_is_null_for_json_has_none():
+    assert answer({"predictions": [1.5, math.inf, -math.inf]}).body == b'{"predictions":[1.5,null,null]}'
