@@ -7,7 +7,7 @@ ARGS ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help setup venv servers run up up-cluster up-serving restart-serving down status test test-all lint films bench bench-faults airflow shell clean lock
+.PHONY: help setup venv servers run up up-cluster up-serving restart-serving down status test test-all lint films bench bench-faults bench-serving airflow shell clean lock
 
 PYTHON := .venv/bin/python
 WITH_JAVA = JAVA_HOME="$$(cat .venv/java-home)" PATH="$(CURDIR)/.venv/bin:$$PATH" \
@@ -58,6 +58,9 @@ bench: setup  ## measure speed and quality; see benchmarks/README.md
 
 bench-faults: setup  ## break one thing after the other and write benchmarks/faults.md (ARGS="--only kill-publish" for some, --list)
 	@$(WITH_JAVA) $(PYTHON) -m benchmarks.faults $(ARGS)
+
+bench-serving: setup servers  ## the store and its readers beside peers, and what breaks: benchmarks/serving.md (ARGS="--only load,rest --scale 0.1")
+	@$(WITH_JAVA) $(PYTHON) -m benchmarks.serving $(ARGS)
 
 airflow: setup  ## Airflow's command line on this platform (ARGS="backfill create --help")
 	@$(WITH_JAVA) $(PYTHON) -m embedded airflow $(ARGS)

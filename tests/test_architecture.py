@@ -27,6 +27,7 @@ MAY_IMPORT = {
     "serving": {"nightfold", "serving"},
     "samples": {"nightfold", "samples"},
     "benchmarks": {"nightfold", "benchmarks", "samples", "embedded"},
+    "benchmarks/serving/jobs": {"nightfold", "nightfold.spark", "benchmarks", "pyspark"},  # run through spark-submit
     "embedded": {"nightfold", "embedded", "samples"},
     "deploy": {"nightfold", "deploy"},
 }
@@ -51,7 +52,9 @@ def python_files(*rooms: str) -> list[Path]:
 
 
 def room_of(path: Path) -> str:
-    return "nightfold/spark" if path.parts[:2] == ("nightfold", "spark") else path.parts[0]
+    """The one with the longest name of those that it lies in."""
+    inside = [room for room in MAY_IMPORT if path.is_relative_to(room)]
+    return max(inside, key=len, default=path.parts[0])
 
 
 def imported(path: Path) -> set[str]:

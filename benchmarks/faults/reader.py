@@ -11,10 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from benchmarks.faults.judging import Known, trouble
 from benchmarks.faults.shop import STRANGER
@@ -25,6 +25,7 @@ import msgspec
 
 RATE = 100  # requests per second
 BATCH = 20  # keys of every fifth request; the others ask for one
+DEGRADED = "the store is gone: the fallback from memory"
 STOP_LIMIT = 60.0  # seconds: the store's own time-out is 30
 
 
@@ -54,11 +55,13 @@ class Seen:
 class Reader:
     """The process, from whoever started it."""
 
-    def __init__(self, folder: Path, known: Known, order: list[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, folder: Path, known: Known, order: list[str], environment: Mapping[str, str], *, module: str = __name__
+    ) -> None:
         file, self._out = folder / "known.json", folder / "reader.jsonl"
         file.write_text(json.dumps({"known": known, "order": order}), encoding="utf-8")
         with self._out.open("wb") as out:
-            self._process = subprocess.Popen([sys.executable, "-m", __name__, str(file)], stdout=out, env=dict(environment))
+            self._process = subprocess.Popen([sys.executable, "-m", module, str(file)], stdout=out, env=dict(environment))
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self._out.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
@@ -91,13 +94,23 @@ class Reader:
         self._process.wait(STOP_LIMIT)
 
 
-def read(pipeline: str, known: Known, order: list[str], *, until: threading.Event, out: TextIO) -> None:
+class Asked(Protocol):
+    """Who is asked: the store's client, or the REST API."""
+
+    def lookup_many(self, pipeline: str, keys: Sequence[str]) -> Sequence[Any]:
+        """The lists of some keys, in their order; raises NightfoldError when there is no answer."""
+        ...
+
+
+def read(
+    pipeline: str, known: Known, order: list[str], *, until: threading.Event, out: TextIO, asked_of: Asked | None = None
+) -> None:
     """Ask until `until` is set."""
 
     def say(**event: Any) -> None:
         print(json.dumps(event), file=out, flush=True)
 
-    client = Client()
+    client = asked_of or Client()
     people = [*sorted({key for lists in known.values() for key in lists if key}), STRANGER]
     chance = random.Random(1)  # noqa: S311 (keys to ask for)
     version, requests, slowest = None, 0, 0.0
@@ -112,7 +125,7 @@ def read(pipeline: str, known: Known, order: list[str], *, until: threading.Even
             say(at=asked, until=time.monotonic(), failed=str(error))
             continue
         if answers[0]["degraded"]:
-            say(at=asked, until=time.monotonic(), failed="the store is gone: the fallback from memory")
+            say(at=asked, until=time.monotonic(), failed=DEGRADED)
             continue
         slowest = max(slowest, time.monotonic() - asked)
         for words in trouble(answers, known, before=version, order=order):

@@ -1,0 +1,1 @@
+"""What the benchmark runs through spark-submit, or in an interpreter of its own."""
