@@ -20,7 +20,7 @@ from embedded.settings import HOST, ROOT, Settings, write_private
 NAME = "balancer"
 PORT_SETTING = "NIGHTFOLD_SERVING_PORT"
 RULES = ROOT / "deploy" / "haproxy.cfg"
-LONGEST = 90  # characters of the socket's path: the system takes 108, and HAProxy makes it under a longer name first
+LONGEST = 90  # characters of the socket's path: the system takes 107, and HAProxy makes it under a longer name first
 ANSWER_LIMIT = 5.0  # seconds for HAProxy to tell its statistics
 
 
