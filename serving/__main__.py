@@ -7,6 +7,7 @@ from types import FrameType
 from nightfold.errors import NightfoldError
 from serving.app import create
 from serving.configuration import from_environment
+from serving.together import Together
 
 import uvicorn
 
@@ -46,7 +47,7 @@ def main() -> int:
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=75,  # longer than the balancer's: it closes, so that no request meets a closing door
         loop="uvloop",
-        http="httptools",
+        http=Together,
     )
     Replica(config).run()
     return 0
