@@ -19,6 +19,7 @@ ROUNDS = 3
 BATCHES = [500, 2000]
 SAMPLE = 20_000  # lists that are written one by one
 SHARE = 0.6  # of the limit
+CORES = ("client", "workers", "JVM", "store")  # of two executors, only what runs in the driver's JVM counts as JVM
 JOB = ROOT / "benchmarks" / "serving" / "jobs" / "load.py"
 MASTERS = {"two threads": "local[2]", "two executors": "local-cluster[2,1,1536]"}
 """local-cluster is Spark's standalone master and workers, which it starts itself: every executor is a process."""
@@ -51,7 +52,7 @@ def submit(master: str, folder: Path, *, uri: str, number: int, rounds: int) -> 
 def measure(part: Part) -> None:
     """Fill in the part."""
     number = max(2 * max(BATCHES), int(LISTS * part.scale))
-    rows, whole = [], []
+    rows, whole, cores = [], [], []
     for name, master in MASTERS.items():
         with tempfile.TemporaryDirectory(prefix="nightfold-load-") as home, Valkey(Path(home) / "valkey") as server:
             found = submit(master, Path(home) / "job", uri=server.uri, number=number, rounds=ROUNDS)
@@ -66,6 +67,9 @@ def measure(part: Part) -> None:
                 [f"{name}: one client, MSET of {size}", *_row(found["mset"][size], number), ""],
                 [f"{name}: ours, batches of {size}", *_row(found["ours"][size], number), stated(found["job"][size], "{:.1f}")],
             ]
+        for way, rounds in found["cores"].items():
+            used = {kind: median([one[kind] for one in rounds]) for kind in CORES}
+            cores.append([f"{name}: {way}", *(f"{used[kind]:.1f}" for kind in CORES), f"{sum(used.values()):.1f}"])
         each = [1 / seconds for seconds in found["set"]]
         rows.append([f"{name}: one client, SET one by one, {min(SAMPLE, number):,} lists", "", stated(each, "{:,.0f}"), ""])
         first = str(BATCHES[0])
@@ -78,6 +82,7 @@ def measure(part: Part) -> None:
             whole,
             title=f"The work of `publish`, in batches of {first}",
         ),
+        Table(["way", *CORES, "together"], cores, title="Microseconds of a core for each list: hardly other on a busy machine"),
     ]
     raw = found["record"] + found["key"]
     part.notes.append(

@@ -21,6 +21,7 @@ from nightfold.spark.session import local, quiet
 from nightfold.store import store_at
 from nightfold.store.records import encode_all
 
+import psutil
 import pyarrow as pa
 import redis
 from pyspark.sql import DataFrame, SparkSession
@@ -95,6 +96,35 @@ class Plain:
         return time.perf_counter() - began
 
 
+class Cores:
+    """Seconds of a core that each kind of process has used: this one, the JVM that started it, its Python workers, the store."""
+
+    def __init__(self, server: redis.Redis) -> None:
+        self.server, self.me = server, psutil.Process()
+        self.jvm = self.me.parent() or self.me
+        self.before = self._now()
+
+    def _now(self) -> dict[str, float]:
+        def used(process: psutil.Process) -> float:
+            try:
+                return sum(process.cpu_times()[:2])
+            except psutil.NoSuchProcess:  # a worker that is needed no more
+                return 0.0
+
+        store = self.server.info("cpu")
+        others = [one for one in self.jvm.children(recursive=True) if one.pid != self.me.pid]
+        return {
+            "client": used(self.me),
+            "workers": sum(map(used, others)),
+            "JVM": used(self.jvm),
+            "store": store["used_cpu_user"] + store["used_cpu_sys"],
+        }
+
+    def since(self, lists: int) -> dict[str, float]:
+        """Microseconds for each list."""
+        return {name: (now - self.before[name]) / lists * 1e6 for name, now in self._now().items()}
+
+
 def clocked(work: Callable[[], Any]) -> float:
     """Its seconds."""
     began = time.perf_counter()
@@ -107,7 +137,7 @@ def race(spark: SparkSession, order: dict[str, Any]) -> dict[str, Any]:
     number, length, folder = order["number"], order["length"], Path(order["folder"])
     uri = settings.connection_uri("kv_default")
     server = redis.Redis.from_url(uri)
-    found: dict[str, Any] = {"made": 0.0, "ours": {}, "batches": {}, "job": {}, "mset": {}, "inspect": [], "set": []}
+    found: dict[str, Any] = {"made": 0.0, "ours": {}, "batches": {}, "job": {}, "mset": {}, "inspect": [], "set": [], "cores": {}}
     began = time.perf_counter()
     frame = made(spark, number, folder, length=length)
     found["made"] = time.perf_counter() - began
@@ -120,13 +150,16 @@ def race(spark: SparkSession, order: dict[str, Any]) -> dict[str, Any]:
         for turn in range(order["rounds"]):
             for size in order["batches"] if turn % 2 == 0 else reversed(order["batches"]):
                 empty(server)
+                cores = Cores(server)
                 found["mset"].setdefault(str(size), []).append(plain.mset(size))
+                found["cores"].setdefault(f"MSET {size}", []).append(cores.since(keys))
                 empty(server)
                 before = int(server.info("memory")["used_memory"])
-                work = timed(loading.write(place), folder)
+                work, cores = timed(loading.write(place), folder), Cores(server)
                 found["job"].setdefault(str(size), []).append(
                     clocked(lambda size=size, work=work: loading.in_batches(records, work, batch=size))
                 )
+                found["cores"].setdefault(f"ours {size}", []).append(cores.since(keys))
                 seconds, busy = first_to_last(folder)
                 found["ours"].setdefault(str(size), []).append(seconds)
                 found["batches"].setdefault(str(size), []).append(busy)
