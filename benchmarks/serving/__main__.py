@@ -58,15 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     wanted = args.only or list(PARTS)
     lasting = not args.only or args.keep
     found = _kept() if args.only and args.keep else {}
-    text = ""
     for name in wanted:
         print(f"{name} ...", flush=True)
         part = found[name] = try_out(name, args.scale)
         print(page.as_text(part), flush=True)
-        text = page.markdown([found[one] for one in PARTS if one in found], machine=about(), command="make bench-serving")
         if lasting:
+            measured, without = [found[one] for one in PARTS if one in found], [one for one in PARTS if one not in found]
+            text = page.markdown(measured, machine=about(), command="make bench-serving", without=without)
             PAGE.write_text(text, encoding="utf-8")
-            values = [page.as_json(found[one]) for one in PARTS if one in found]
+            values = [page.as_json(one) for one in measured]
             FIGURES.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     short = [figure for name in wanted for figure in found[name].short]
     print(f"falls short: {'; '.join(short)}" if short else "no figure falls short")

@@ -111,8 +111,11 @@ def as_text(part: Part) -> str:
     return "\n\n".join([f"{part.title} ({part.seconds:.0f} s)", *tables, *part.notes])
 
 
-def markdown(parts: Sequence[Part], *, machine: str, command: str) -> str:
-    """The whole page."""
+def markdown(parts: Sequence[Part], *, machine: str, command: str, without: Sequence[str] = ()) -> str:
+    """The whole page.
+
+    :param without: parts that were not measured
+    """
     short = [name for part in parts for name in part.short]
     dates = " and ".join(sorted({part.date for part in parts}))
     minutes = sum(part.seconds for part in parts) / 60
@@ -122,6 +125,7 @@ def markdown(parts: Sequence[Part], *, machine: str, command: str) -> str:
         "# The store and its readers: how fast, and what breaks",
         "",
         f"Made by `{command}` on {dates}, in {minutes:.0f} minutes; {machine}. **{verdict}**"
+        + (f" Not measured yet: {', '.join(without)}." if without else "")
         + (f" Not of full size: {', '.join(small)}." if small else ""),
         "",
         "Ours and its peer take turns in one run, on one machine; a figure is the median of its rounds, with the least and the most in",

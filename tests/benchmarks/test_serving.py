@@ -47,6 +47,7 @@ def test_the_page_says_first_what_falls_short_and_keeps_the_parts_that_were_not_
     assert page.from_json(json.loads(json.dumps(page.as_json(part)))) == part
     text = page.markdown([part], machine="2 cores", command="make bench-serving")
     assert "in 2 minutes; 2 cores. **1 figures fall short: share.** Not of full size: load at 0.5 of its size." in text
+    assert " Not measured yet: rest." in page.markdown([part], machine="", command="", without=["rest"])
     assert "| share | ≥ 0.6 | **FALLS SHORT** 0.50 | load |" in text
     assert "| a\\|b |" in text
     assert "FALLS SHORT" in page.as_text(part)
