@@ -9,9 +9,6 @@ from serving.configuration import Configuration
 from serving.problems import Problem
 
 from fastapi import Request
-from limits import RateLimitItemPerSecond
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
 
 LOOK_EVERY = 1.0  # seconds between two looks at the file of keys
 UNKNOWN = {"WWW-Authenticate": "Bearer"}
@@ -26,7 +23,7 @@ class Access:
     def __init__(self, configuration: Configuration, *, say: Callable[[str], None]) -> None:
         self.configuration, self.say = configuration, say
         self._keys, self._stamp, self._looked = api_keys.Keys([]), (0, 0), 0.0
-        self._limiter, self._limit = SlidingWindowCounterRateLimiter(MemoryStorage()), RateLimitItemPerSecond(configuration.rate)
+        self._counts: dict[str, tuple[int, int, int]] = {}
         self._look()
 
     def may(self, request: Request, scope: str | None, pipeline: str | None) -> None:
@@ -45,8 +42,18 @@ class Access:
             raise Problem(403, f"this key is not for {scope}{where}")
 
     def _count(self, who: str) -> None:
-        if not self._limiter.hit(self._limit, who):
-            raise Problem(429, f"more than {self._limit.amount:,} requests in a second", headers={"Retry-After": "1"})
+        """A sliding second: this one's count, and of the last one's the share that is not over yet.
+
+        By ourselves: the library for it starts a thread for each request, a fifth of what an answer costs.
+        """
+        now = time.monotonic()
+        second, part = int(now), now % 1.0
+        at, this, last = self._counts.get(who, (second, 0, 0))
+        if at != second:
+            this, last = 0, this if at == second - 1 else 0
+        if this + last * (1.0 - part) >= self.configuration.rate:
+            raise Problem(429, f"more than {self.configuration.rate:,} requests in a second", headers={"Retry-After": "1"})
+        self._counts[who] = (second, this + 1, last)
 
     def _look(self) -> None:
         """Read the file when it has changed; one that cannot be read leaves the keys as they were."""

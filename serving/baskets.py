@@ -3,9 +3,10 @@
 import asyncio
 from typing import Annotated
 
+from nightfold.errors import BadInput
 from nightfold.twins.baskets import HEAVIEST, Baskets
 from serving.access import allowed
-from serving.finding import Named, Text, answer, champion, line
+from serving.finding import Named, Text, answer, champion, line, of_the_model
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -55,14 +56,17 @@ class Catalogue(BaseModel):
 async def suggest(request: Request, pipeline: Named, asked: Basket) -> Response:
     current, twin = champion(request, pipeline, Baskets)
     recommend = line(request, pipeline).file.recommend
-    found = await asyncio.to_thread(
-        twin.recommend,
-        asked.basket,
-        asked.n,
-        exclude_seen=bool(recommend and recommend.filters.exclude_seen),
-        without=frozenset(asked.without),
-        only=asked.only,
-    )
+    try:
+        found = await asyncio.to_thread(
+            twin.recommend,
+            asked.basket,
+            asked.n,
+            exclude_seen=bool(recommend and recommend.filters.exclude_seen),
+            without=frozenset(asked.without),
+            only=asked.only,
+        )
+    except BadInput as error:
+        raise of_the_model(error) from error
     manifest = current.manifest
     return answer(
         {

@@ -66,7 +66,9 @@ def _complete(path: str, operation: dict[str, Any]) -> None:
     operation["security"] = [{"key": []}]
     said = {**REFUSALS, **(OF_PIPELINES if "{pipeline}" in path else {"403": OF_PIPELINES["403"]})}
     if path.endswith(("/predictions", "/baskets", "/features", "/catalogue", "/lists", "/lists/{key}")):
-        said["409"] = "There is no model to ask now: a baseline is served"
+        said["409"] = "There is no model to ask now, or it does not know such a feature or column"
+    if "requestBody" in operation:
+        said["400"] = "The body cannot be read"
     for status, words in said.items():
         operation["responses"].setdefault(
             status, {"description": words, "content": {MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}}

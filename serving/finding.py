@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, TypeVar
 
+from nightfold.errors import BadInput
 from serving.problems import Problem
 from serving.served import Champion, Line, Twin
 
@@ -26,7 +27,10 @@ Named = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$", max_length=64, example
 
 def line(request: Request, pipeline: str) -> Line:
     """Raises Problem when there is no such pipeline."""
-    found = request.app.state.served.pipelines.get(pipeline)
+    served = request.app.state.served
+    found = served.pipelines.get(pipeline)
+    if found is None and not served.looked:
+        raise Problem(503, "this replica has just started: ask again in a moment", headers={"Retry-After": "1"})
     if found is None:
         raise Problem(404, f"there is no pipeline {pipeline!r}")
     return found
@@ -35,6 +39,8 @@ def line(request: Request, pipeline: str) -> Line:
 def champion(request: Request, pipeline: str, kind: type[T]) -> tuple[Champion, T]:
     """The model that is served now. Raises Problem when there is none, or one of another kind."""
     found = line(request, pipeline)
+    if not found.looked:
+        raise Problem(503, f"{pipeline}: its model is not loaded yet: ask again in a moment", headers={"Retry-After": "1"})
     if found.champion is None:
         raise Problem(404, "nothing is published yet")
     if not isinstance(found.champion.twin, kind):
@@ -45,6 +51,11 @@ def champion(request: Request, pipeline: str, kind: type[T]) -> tuple[Champion, 
         )
         raise Problem(409, f"{pipeline}: there is no model to ask: {other}")
     return found.champion, found.champion.twin
+
+
+def of_the_model(error: BadInput) -> Problem:
+    """What the model that is served now does not take: another one might."""
+    return Problem(409, str(error))
 
 
 def answer(content: Any) -> Response:

@@ -133,7 +133,7 @@ def _chooser(request: Request, pipeline: str, only: dict[str, list[str]]):
     if not isinstance(twin, Baskets):
         raise Problem(409, f"only: {pipeline} has no catalogue to look at now")
     if unknown := [column for column in only if column not in twin.columns]:
-        raise Problem(422, f"only: no column {unknown[0]!r}; there are: {', '.join(twin.columns) or 'none'}")
+        raise Problem(409, f"only: no column {unknown[0]!r}; there are: {', '.join(twin.columns) or 'none'}")
     wanted = {column: frozenset(values) for column, values in only.items()}
 
     def kept(item: Item) -> bool:

@@ -2,9 +2,10 @@
 
 import asyncio
 
+from nightfold.errors import BadInput
 from nightfold.twins.predictions import Predictions
 from serving.access import allowed
-from serving.finding import Named, Text, answer, champion
+from serving.finding import Named, Text, answer, champion, of_the_model
 from serving.problems import Problem
 
 from fastapi import APIRouter, Depends, Request
@@ -48,7 +49,10 @@ async def predict(request: Request, pipeline: Named, asked: Rows) -> Response:
     if len(asked.rows) > limit:
         raise Problem(422, f"rows: {len(asked.rows):,} of them: give at most {limit:,} at once")
     current, twin = champion(request, pipeline, Predictions)
-    found = await asyncio.to_thread(twin.predict, asked.rows)
+    try:
+        found = await asyncio.to_thread(twin.predict, asked.rows)
+    except BadInput as error:
+        raise of_the_model(error) from error
     manifest = current.manifest
     return answer(
         {

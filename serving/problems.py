@@ -1,6 +1,6 @@
 """Errors as RFC 9457 has them (application/problem+json): what is wrong and how to mend it; nothing of what is inside."""
 
-from nightfold.errors import BadInput, NightfoldError, StoreError, UnknownVersion
+from nightfold.errors import NightfoldError, StoreError, UnknownVersion
 
 import msgspec
 from fastapi import FastAPI, Request
@@ -71,8 +71,6 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(NightfoldError)
     async def _refused(request: Request, error: NightfoldError) -> Response:
-        if isinstance(error, BadInput):
-            return said(422, str(error), request)
         if isinstance(error, UnknownVersion):
             return said(404, "nothing is published yet", request)
         request.state.error = str(error)

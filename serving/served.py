@@ -67,6 +67,8 @@ class Served:
     say: Callable[[str], None]
     pipelines: dict[str, Line] = field(default_factory=dict)
     draining: bool = False
+    looked: bool = False
+    """Whether the files are known by now."""
     _clients: dict[str, AsyncClient] = field(default_factory=dict)
     _files_at: float = 0.0
     _bad: set[str] = field(default_factory=set)
@@ -92,6 +94,7 @@ class Served:
     async def look(self) -> None:
         """Once: files, pointers, models."""
         self._look_at_files()
+        self.looked = True
         await asyncio.gather(*(self._try(one) for one in self.pipelines.values()))
 
     async def close(self) -> None:

@@ -39,8 +39,12 @@ def api():
         (home / "pipelines" / "shop.yaml").write_text(SHOP)
         environ["NIGHTFOLD_PIPELINES"] = str(home / "pipelines")
         said: list[str] = []
+        began = time.monotonic()
         with platform.running(home=home, names=PARTS, environ=environ, say=said.append) as settings:
             assert said[-1].endswith("says: " + '{"ready":false,"why":"nothing is published yet"}'), said
+            while set(balancer.states(settings).values()) != {"DOWN"}:  # until it has looked at them it takes them to be there
+                assert time.monotonic() < began + LIMIT
+                time.sleep(0.05)
             nothing = ask(settings.port("NIGHTFOLD_SERVING_PORT"), "/v1/pipelines/shop/lists/p1")
             assert (nothing.status, json.loads(nothing.said)["detail"]) == (503, "no replica is ready: ask again in a moment")
             publish(store(settings), "v1", night="2026-01-01")
