@@ -22,7 +22,8 @@ def _utf8(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_utf8)]
 """Of a key or an item: as it is, whatever it looks like."""
-Named = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]*$", max_length=64, examples=["grocery"])]
+NAME = r"^[a-z][a-z0-9_]*$"
+Named = Annotated[str, Path(pattern=NAME, max_length=64, examples=["grocery"])]
 
 
 def line(request: Request, pipeline: str) -> Line:

@@ -1,19 +1,22 @@
 """The published lists: of one key, or of many."""
 
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 from nightfold.client import Answer, Item
 from nightfold.twins.baskets import Baskets
 from serving.access import allowed
-from serving.finding import Named, Text, answer, line
+from serving.finding import NAME, Named, Text, answer, line
 from serving.problems import Problem
 
 import msgspec
-from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["lists"], dependencies=[Depends(allowed("lists"))])
+router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["lists"])
 Length = Annotated[int | None, Field(ge=1, le=1000, description="At most so many items", examples=[10])]
 OPTION = r"^[^:]+:[\s\S]+$"
 
@@ -74,31 +77,87 @@ class Asked(BaseModel):
     )
 
 
-@router.get("/lists/{key:path}", responses={200: {"model": ListShown}}, response_model=None, summary="One key's list")
-async def one(
-    request: Request,
-    pipeline: Named,
-    key: Text,
-    n: Annotated[Length, Query()] = None,
-    without: Annotated[list[Text], Query(max_length=1000, description="An item to leave out; may be repeated")] = [],  # noqa: B006
-    only: Annotated[
-        list[Annotated[str, Field(pattern=OPTION)]],
-        Query(
-            max_length=100,
-            description="COLUMN:VALUE of the catalogue; of one column any of its values",
-            examples=[["department:GROCERY"]],
-        ),
-    ] = [],  # noqa: B006
-) -> Response:
+class Options(BaseModel):
+    """What is wanted of one list, in the query."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    n: Annotated[int | None, Field(ge=1, le=1000)] = None
+    without: list[Text] = Field(default=[], max_length=1000)
+    only: list[Annotated[str, Field(pattern=OPTION)]] = Field(default=[], max_length=100)
+
+
+NOTHING = Options()
+
+
+class Lean(APIRoute):
+    """A route that takes its request as it is: to sort out parameters that are hardly ever there costs as much as the list itself."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        return self.endpoint
+
+
+async def one(request: Request) -> Response:
+    pipeline, key = request.path_params["pipeline"], request.path_params["key"]
+    request.app.state.access.may(request, "lists", pipeline)
+    options = _options(request) if request.url.query else NOTHING
     wanted: dict[str, list[str]] = {}
-    for column, value in (option.split(":", 1) for option in only):
+    for column, value in (option.split(":", 1) for option in options.only):
         wanted.setdefault(column, []).append(value)
-    [found] = await _read(request, pipeline, [key], n=n, without=without, only=wanted)
+    [found] = await _read(request, pipeline, [key], n=options.n, without=options.without, only=wanted)
     return answer(found)
 
 
+def _options(request: Request) -> Options:
+    query = request.query_params
+    given: dict[str, Any] = {name: query.getlist(name) if name in ("without", "only") else query[name] for name in query}
+    try:
+        return Options.model_validate(given)
+    except ValidationError as error:
+        raise RequestValidationError([{**wrong, "loc": ("query", *wrong["loc"])} for wrong in error.errors()]) from error
+
+
+def _described(name: str, where: str, schema: dict[str, Any], words: str) -> dict[str, Any]:
+    return {"name": name, "in": where, "required": where == "path", "schema": schema, "description": words}
+
+
+OPTIONS = {"type": "string", "pattern": OPTION}
+router.add_api_route(
+    "/lists/{key:path}",
+    one,
+    methods=["GET"],
+    route_class_override=Lean,
+    responses={200: {"model": ListShown}},
+    response_model=None,
+    summary="One key's list",
+    openapi_extra={
+        "parameters": [
+            _described("pipeline", "path", {"type": "string", "pattern": NAME, "maxLength": 64, "example": "grocery"}, "Its name"),
+            _described("key", "path", {"type": "string", "example": "1228"}, "Whose list; as it is, percent-encoded"),
+            _described("n", "query", {"type": "integer", "minimum": 1, "maximum": 1000}, "At most so many items"),
+            _described(
+                "without",
+                "query",
+                {"type": "array", "items": {"type": "string"}, "maxItems": 1000},
+                "An item to leave out; may be repeated",
+            ),
+            _described(
+                "only",
+                "query",
+                {"type": "array", "items": OPTIONS, "maxItems": 100},
+                "COLUMN:VALUE of the catalogue, as department:GROCERY; of one column any of its values",
+            ),
+        ]
+    },
+)
+
+
 @router.post(
-    "/lists", responses={200: {"model": ListsShown}}, response_model=None, summary="The lists of many keys, in their order"
+    "/lists",
+    dependencies=[Depends(allowed("lists"))],
+    responses={200: {"model": ListsShown}},
+    response_model=None,
+    summary="The lists of many keys, in their order",
 )
 async def many(request: Request, pipeline: Named, asked: Asked) -> Response:
     limit = request.app.state.configuration.batch

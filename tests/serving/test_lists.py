@@ -95,7 +95,8 @@ def test_a_list_is_filtered_before_it_is_cut(replica, query, items):
         (f"{SHOP}/lists/anna?only=shelf", 422, "query.only.0: String should match pattern"),
         (f"{SHOP}/lists/anna?only=brand:own", 409, "only: no column 'brand'; there are: shelf"),
         ("/v1/pipelines/club/lists/m1?only=shelf:dairy", 409, "only: club has no catalogue to look at now"),
-        ("/v1/pipelines/SHOP/lists/anna", 422, "path.pipeline"),
+        ("/v1/pipelines/SHOP/lists/anna", 404, "there is no pipeline 'SHOP'"),
+        (f"{SHOP}/lists/anna?m=1", 422, "query.m: Extra inputs are not permitted"),
         ("/v1/nothing", 404, "Not Found"),
     ],
 )
