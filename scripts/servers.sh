@@ -1,10 +1,10 @@
 #!/bin/sh
-# Installs what Debian has and PyPI has not: HAProxy, the balancer of `make up-serving`, and a Redis with TLS for its tests.
+# Installs what Debian has and PyPI has not: HAProxy, the balancer of `make up-serving`, and for tests a Redis with TLS and what makes its certificate.
 # INSTALL_SERVERS=0 only looks for them.
 set -eu
 
 missing=
-for package in haproxy redis-server; do
+for package in haproxy redis-server openssl; do
     PATH="$PATH:/usr/sbin" command -v "$package" >/dev/null || missing="$missing $package"
 done
 [ -n "$missing" ] || exit 0
