@@ -175,15 +175,15 @@ def test_the_lists_are_the_same_with_all_the_future_landed(night, grocery, spark
 def checksum_of(spark, of: Lake) -> str:
     """The checksum over a night's lists, as `publish` takes it."""
     from nightfold import schemas
-    from nightfold.spark import tables
+    from nightfold.spark import loading, tables
     from nightfold.store.records import checksum, encode, record_digest
-    from spark_jobs.publish import digests, in_batches
 
     data = of.get("scores", DS).data
     lists, fallback = (
         tables.read(spark, schemas.SCORES, [of.spark_path(f"{data}/{part}")], what=part) for part in ("lists", "fallback")
     )
-    _, total = in_batches(lists, digests, batch=500)
+    with loading.encoded(lists) as records:
+        _, total = loading.summed(records)
     unknown = encode((i["id"], i["score"], i["why"]) for i in fallback.collect()[0]["items"])
     return checksum([total, record_digest("", unknown)])
 
