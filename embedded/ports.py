@@ -1,6 +1,7 @@
 """Ports: who has which, whether it is free, and free ones for tests."""
 
 import contextlib
+import secrets
 import socket
 from collections.abc import Iterable
 
@@ -42,11 +43,11 @@ def free_ports() -> dict[str, str]:
 
 
 def _row(stack: contextlib.ExitStack) -> int:
-    """The first of some free ports that follow each other."""
+    """The first of some free ports that follow each other; none that the system gives to whoever connects somewhere (32768 and up)."""
     for _ in range(TRIES):
-        first = _listen(stack, 0)
-        with contextlib.suppress(OSError, OverflowError):
-            for port in range(first + 1, first + ROW):
+        first = 20_000 + secrets.randbelow(12_000)
+        with contextlib.suppress(OSError):
+            for port in range(first, first + ROW):
                 _listen(stack, port)
             return first
     raise PlatformError(f"no {ROW} free ports follow each other")

@@ -220,9 +220,9 @@ def test_what_cannot_be_is_refused_by_the_setting_s_name(tmp_path):
     with pytest.raises(PlatformError, match="is too long for a socket: set NIGHTFOLD_HOME"):
         balancer.check(settings)
     with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
+        port = int(platform.free_ports()["NIGHTFOLD_SERVING_REPLICA_PORT"]) + 1
+        other.bind(("127.0.0.1", port))
         other.listen()
-        port = other.getsockname()[1]
         with pytest.raises(PortTaken, match=f"port {port} is taken by another program: set NIGHTFOLD_SERVING_REPLICA_PORT"):
             start(NIGHTFOLD_SERVING_REPLICA_PORT=str(port - 1), NIGHTFOLD_SERVING_REPLICAS="2")
 
