@@ -8,7 +8,7 @@ from serving.served import Champion, Line, Twin
 
 import msgspec
 from fastapi import Path, Request
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, Field
 from starlette.responses import Response
 
 T = TypeVar("T", bound=Twin)
@@ -24,6 +24,14 @@ Text = Annotated[str, AfterValidator(_utf8)]
 """Of a key or an item: as it is, whatever it looks like."""
 NAME = r"^[a-z][a-z0-9_]*$"
 Named = Annotated[str, Path(pattern=NAME, max_length=64, examples=["grocery"])]
+
+
+def _whole(number: object) -> object:
+    return int(number) if isinstance(number, float) and number.is_integer() else number
+
+
+Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
+"""Of a body: 10, or 10.0, which is the same number in JSON; no text."""
 
 
 def line(request: Request, pipeline: str) -> Line:

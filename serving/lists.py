@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from nightfold.client import Answer, Item
 from nightfold.twins.baskets import Baskets
 from serving.access import allowed
-from serving.finding import NAME, Named, Text, answer, line
+from serving.finding import NAME, Named, Text, Whole, answer, line
 from serving.problems import Problem
 
 import msgspec
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["lists"])
-Length = Annotated[int | None, Field(ge=1, le=1000, description="At most so many items", examples=[10])]
+Length = Annotated[Whole | None, Field(ge=1, le=1000, description="At most so many items", examples=[10])]
 OPTION = r"^[^:]+:[\s\S]+$"
 
 

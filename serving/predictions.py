@@ -24,7 +24,7 @@ class Rows(BaseModel):
         json_schema_extra={"examples": [{"rows": [{"visits_rows_28": 4, "visits_since_last": 2, "households_income": None}]}]},
     )
 
-    rows: list[dict[str, Value]] = Field(min_length=1, max_length=10_000)
+    rows: list[dict[str, Value]] = Field(min_length=1, max_length=1000)
 
 
 class Predicted(BaseModel):
