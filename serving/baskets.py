@@ -6,7 +6,7 @@ from typing import Annotated
 from nightfold.errors import BadInput
 from nightfold.twins.baskets import HEAVIEST, Baskets
 from serving.access import allowed
-from serving.finding import Named, Text, Whole, answer, champion, line, of_the_model
+from serving.finding import Length, Named, Text, answer, champion, line, of_the_model
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,7 +25,7 @@ class Basket(BaseModel):
     )
 
     basket: dict[Text, Weight] = Field(max_length=1000)
-    n: Whole = Field(default=20, ge=1, le=1000)
+    n: Length = 20
     without: list[Text] = Field(default=[], max_length=1000, description="Items to leave out")
     only: dict[str, list[str]] = Field(
         default={}, max_length=10, description="Column of the catalogue → values; an item must have one of them"

@@ -30,8 +30,8 @@ def _whole(number: object) -> object:
     return int(number) if isinstance(number, float) and number.is_integer() else number
 
 
-Whole = Annotated[int, Field(strict=True), BeforeValidator(_whole)]
-"""Of a body: 10, or 10.0, which is the same number in JSON; no text."""
+Length = Annotated[int, Field(strict=True, ge=1, le=1000, description="At most so many items"), BeforeValidator(_whole)]
+"""Of a list, in a body: 10, or 10.0, which is the same number in JSON; no text."""
 
 
 def line(request: Request, pipeline: str) -> Line:

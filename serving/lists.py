@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from nightfold.client import Answer, Item
 from nightfold.twins.baskets import Baskets
 from serving.access import allowed
-from serving.finding import NAME, Named, Text, Whole, answer, line
+from serving.finding import NAME, Length, Named, Text, answer, line
 from serving.problems import Problem
 
 import msgspec
@@ -17,7 +17,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
 router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["lists"])
-Length = Annotated[Whole | None, Field(ge=1, le=1000, description="At most so many items", examples=[10])]
 OPTION = r"^[^:]+:[\s\S]+$"
 
 
@@ -70,7 +69,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"keys": ["1228", "901"], "n": 10}]})
 
     keys: list[Text] = Field(min_length=1, max_length=1000)
-    n: Length = None
+    n: Length | None = None
     without: list[Text] = Field(default=[], max_length=1000, description="Items to leave out")
     only: dict[str, list[str]] = Field(
         default={}, max_length=10, description="Column of the catalogue → values; an item must have one of them"
