@@ -15,7 +15,8 @@ from embedded import http, java, postgres
 from embedded.airflow_api import AirflowApi
 from embedded.errors import PlatformError
 from embedded.processes import Part, identity_of
-from embedded.settings import FERNET_KEY, HOST, ROOT, Settings, write_private
+from embedded.settings import FERNET_KEY, HOST, ROOT, Settings
+from nightfold.private import write_private
 
 import psycopg2
 import requests

@@ -15,7 +15,8 @@ from pathlib import Path
 from embedded import serving_parts
 from embedded.errors import NotReady, PlatformError
 from embedded.processes import LOOK_EVERY, Part, identity_of
-from embedded.settings import HOST, ROOT, Settings, write_private
+from embedded.settings import HOST, ROOT, Settings
+from nightfold.private import write_private
 
 NAME = "balancer"
 PORT_SETTING = "NIGHTFOLD_SERVING_PORT"

@@ -8,7 +8,8 @@ import sys
 
 from embedded import http, postgres
 from embedded.processes import Part, identity_of
-from embedded.settings import HOST, Settings, write_private
+from embedded.settings import HOST, Settings
+from nightfold.private import write_private
 
 PORT_SETTING = "NIGHTFOLD_MLFLOW_PORT"
 

@@ -39,14 +39,14 @@ def free_ports() -> dict[str, str]:
     """A free port for every server, as settings: for tests beside a running platform."""
     with contextlib.ExitStack() as stack:
         found = {name: _listen(stack, 0) for name in PORTS if name != serving_parts.PORT_SETTING}
-        return {name: str(port) for name, port in {**found, serving_parts.PORT_SETTING: _row(stack)}.items()}
+        return {name: str(port) for name, port in {**found, serving_parts.PORT_SETTING: _row()}.items()}
 
 
-def _row(stack: contextlib.ExitStack) -> int:
+def _row() -> int:
     """The first of some free ports that follow each other; none that the system gives to whoever connects somewhere (32768 and up)."""
     for _ in range(TRIES):
         first = 20_000 + secrets.randbelow(12_000)
-        with contextlib.suppress(OSError):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
             for port in range(first, first + ROW):
                 _listen(stack, port)
             return first

@@ -19,7 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from embedded.errors import NotReady, PlatformError
-from embedded.settings import write_private
+from nightfold.private import write_private
 
 import psutil
 

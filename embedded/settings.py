@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedded.errors import PlatformError
+from nightfold.private import write_private
 
 ROOT = Path(__file__).resolve().parent.parent  # the checkout
 FILE = "platform.env"
@@ -144,17 +145,6 @@ def save(settings: Settings) -> None:
         return
     head = "# Written by `make up`: addresses and generated passwords of this platform. Keep it with its folder.\n"
     write_private(path, head + "".join(f"{name}={value}\n" for name, value in settings.values.items()))
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(path)
 
 
 def _read(path: Path) -> dict[str, str]:

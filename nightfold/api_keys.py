@@ -5,8 +5,6 @@ A key is `nf_ID_SECRET`. The file holds SHA-256 of the secret: it is 256 random 
 
 import hashlib
 import hmac
-import json
-import os
 import re
 import secrets
 from datetime import UTC, datetime
@@ -14,6 +12,7 @@ from pathlib import Path
 
 from nightfold import settings
 from nightfold.errors import BadInput
+from nightfold.private import write_private
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -108,9 +107,4 @@ def revoke(file: Path, id_: str) -> ApiKey:
 
 
 def _write(file: Path, keys: list[ApiKey]) -> None:
-    """Whole or not at all, for its owner alone."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    scratch = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as out:
-        json.dump({"keys": [key.model_dump() for key in keys]}, out, indent=1)
-    scratch.replace(file)
+    write_private(file, _File(keys=keys).model_dump_json(indent=1))

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 
-from nightfold.client.answers import Answer, Side, answer
+from nightfold.client.answers import Answer, Side, answer, lost, mend, unpublished
 from nightfold.errors import IncompleteVersion, UnknownVersion
 from nightfold.store.base import Store, VersionManifest
 from nightfold.store.records import checksum, decode, record_digest, total
@@ -22,7 +23,7 @@ def lists_of(store: Store, pipeline: str, version: str, keys: list[str], *, n: i
     if None in records and named(store, pipeline, version) != manifest:  # dropped while we read, or written anew
         return lists_of(store, pipeline, version, keys, n=n)
     if None in records and unknown is None:
-        raise IncompleteVersion(f"{pipeline}: version {version} has lost its records: {_mend(manifest)}")
+        raise lost(manifest)
     side, now, found = Side(manifest, unknown), time.time(), []
     for key, record in zip(keys, records, strict=True):
         source = "model" if record is not None else "fallback"
@@ -35,18 +36,14 @@ def all_lists(store: Store, pipeline: str, *, version: str | None = None, n: int
 
     Raises what `lists_of` does; IncompleteVersion too when there were fewer or more than the version has.
     """
-    manifest, waiting, found = named(store, pipeline, version), [], 0
-    for key in store.keys(pipeline, manifest.version, manifest.attempt):
-        waiting.append(key)
-        found += 1
-        if len(waiting) == BATCH:
-            yield from lists_of(store, pipeline, manifest.version, waiting, n=n)
-            waiting = []
-    yield from lists_of(store, pipeline, manifest.version, waiting, n=n)
+    manifest, found = named(store, pipeline, version), 0
+    for keys in _batches(store.keys(pipeline, manifest.version, manifest.attempt)):
+        found += len(keys)
+        yield from lists_of(store, pipeline, manifest.version, keys, n=n)
     named(store, pipeline, manifest.version)  # raises when it was dropped meanwhile
     if found != manifest.keys:
         raise IncompleteVersion(
-            f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists: {_mend(manifest)}"
+            f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists: {mend(manifest)}"
         )
 
 
@@ -64,26 +61,17 @@ def verify(store: Store, pipeline: str, version: str | None = None) -> VersionMa
     manifest = named(store, pipeline, version)
     place = (pipeline, manifest.version, manifest.attempt)
     fallback = store.fallback(*place)
-    summed, found, waiting = record_digest("", fallback) if fallback is not None else 0, 0, []
-
-    def more(keys: list[str]) -> tuple[int, int]:
+    summed, found = record_digest("", fallback) if fallback is not None else 0, 0
+    for keys in _batches(store.keys(*place)):
         there = [(key, record) for key, record in zip(keys, store.read(*place, keys), strict=True) if record is not None]
-        return total(there), len(there)
-
-    for key in store.keys(*place):
-        waiting.append(key)
-        if len(waiting) == BATCH:
-            part, number = more(waiting)
-            summed, found, waiting = summed + part, found + number, []
-    part, number = more(waiting)
-    summed, found = summed + part, found + number
+        summed, found = summed + total(there), found + len(there)
     if named(store, pipeline, manifest.version) != manifest:  # forgotten, remarked on, or written anew while we read
         return verify(store, pipeline, manifest.version)
     if fallback is None or (found, checksum([summed])) != (manifest.keys, manifest.checksum):
-        lost = " and no fallback" if fallback is None else ""
+        less = " and no fallback" if fallback is None else ""
         raise IncompleteVersion(
-            f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists{lost}, checksum {checksum([summed])} "
-            f"instead of {manifest.checksum}: {_mend(manifest)}"
+            f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists{less}, checksum {checksum([summed])} "
+            f"instead of {manifest.checksum}: {mend(manifest)}"
         )
     return manifest
 
@@ -92,9 +80,7 @@ def named(store: Store, pipeline: str, version: str | None) -> VersionManifest:
     """A kept version's manifest; the live one's without a name. Raises UnknownVersion."""
     if version is None:
         if (live := store.live(pipeline)) is None:
-            raise UnknownVersion(
-                f"{pipeline}: nothing is published yet: run a night first (`make run`, or trigger nightly_{pipeline})"
-            )
+            raise unpublished(pipeline)
         return live
     if (found := store.find(pipeline, version)) is None:
         kept = ", ".join(v.manifest.version for v in store.versions(pipeline)) or "none"
@@ -102,5 +88,6 @@ def named(store: Store, pipeline: str, version: str | None) -> VersionManifest:
     return found.manifest
 
 
-def _mend(manifest: VersionManifest) -> str:
-    return f"clear `publish` of night {manifest.night} in Airflow, which writes it anew"
+def _batches(keys: Iterator[str]) -> Iterator[list[str]]:
+    while batch := list(islice(keys, BATCH)):
+        yield batch

@@ -6,7 +6,7 @@ from typing import Annotated
 from nightfold.errors import BadInput
 from nightfold.twins.baskets import HEAVIEST, Baskets
 from serving.access import allowed
-from serving.finding import Length, Named, Text, answer, champion, line, of_the_model
+from serving.finding import Length, Named, Text, about, answer, champion, line, of_the_model
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -67,13 +67,9 @@ async def suggest(request: Request, pipeline: Named, asked: Basket) -> Response:
         )
     except BadInput as error:
         raise of_the_model(error) from error
-    manifest = current.manifest
     return answer(
         {
-            "pipeline": pipeline,
-            "version": manifest.version,
-            "night": manifest.night,
-            "published_at": manifest.published_at,
+            **about(pipeline, current.manifest),
             "source": found.source,
             "unknown": found.unknown,
             "items": [{"id": item, "score": score} for item, score in found.items],

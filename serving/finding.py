@@ -3,6 +3,7 @@
 from typing import Annotated, Any, TypeVar
 
 from nightfold.errors import BadInput
+from nightfold.store import VersionManifest
 from serving.problems import Problem
 from serving.served import Champion, Line, Twin
 
@@ -60,6 +61,12 @@ def champion(request: Request, pipeline: str, kind: type[T]) -> tuple[Champion, 
         )
         raise Problem(409, f"{pipeline}: there is no model to ask: {other}")
     return found.champion, found.champion.twin
+
+
+def about(pipeline: str, manifest: VersionManifest) -> dict[str, Any]:
+    """Which version an answer is of."""
+    facts = {"version": manifest.version, "night": manifest.night, "published_at": manifest.published_at}
+    return {"pipeline": pipeline, **facts}
 
 
 def of_the_model(error: BadInput) -> Problem:

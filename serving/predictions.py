@@ -5,7 +5,7 @@ import asyncio
 from nightfold.errors import BadInput
 from nightfold.twins.predictions import Predictions
 from serving.access import allowed
-from serving.finding import Named, Text, answer, champion, of_the_model
+from serving.finding import Named, Text, about, answer, champion, of_the_model
 from serving.problems import Problem
 
 from fastapi import APIRouter, Depends, Request
@@ -53,13 +53,9 @@ async def predict(request: Request, pipeline: Named, asked: Rows) -> Response:
         found = await asyncio.to_thread(twin.predict, asked.rows)
     except BadInput as error:
         raise of_the_model(error) from error
-    manifest = current.manifest
     return answer(
         {
-            "pipeline": pipeline,
-            "version": manifest.version,
-            "night": manifest.night,
-            "published_at": manifest.published_at,
+            **about(pipeline, current.manifest),
             "what": "probability" if twin.document.answer == "probability" else "number",
             "predictions": found,
         }

@@ -67,11 +67,14 @@ class Served:
     say: Callable[[str], None]
     pipelines: dict[str, Line] = field(default_factory=dict)
     draining: bool = False
-    looked: bool = False
-    """Whether the files are known by now."""
     _clients: dict[str, AsyncClient] = field(default_factory=dict)
     _files_at: float = 0.0
     _bad: set[str] = field(default_factory=set)
+
+    @property
+    def looked(self) -> bool:
+        """Whether the files are known by now."""
+        return self._files_at > 0
 
     @property
     def why_not_ready(self) -> str | None:
@@ -94,7 +97,6 @@ class Served:
     async def look(self) -> None:
         """Once: files, pointers, models."""
         self._look_at_files()
-        self.looked = True
         await asyncio.gather(*(self._try(one) for one in self.pipelines.values()))
 
     async def close(self) -> None:

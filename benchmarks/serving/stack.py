@@ -8,7 +8,6 @@ from pathlib import Path
 
 from benchmarks.faults.stand import until
 from benchmarks.serving import models, published
-from benchmarks.serving.server import free_row
 from embedded import platform, ports, processes, serving_parts
 from embedded.balancer import states
 from embedded.settings import Settings
@@ -84,7 +83,6 @@ def serving(folder: Path, records: dict[str, bytes], *, night: str, replicas: in
     environ = {
         **plain,
         **ports.free_ports(),
-        "NIGHTFOLD_SERVING_REPLICA_PORT": str(free_row(replicas)),
         "NIGHTFOLD_HOME": str(folder),
         "NIGHTFOLD_PIPELINES": str(folder / "pipelines"),
         "NIGHTFOLD_SERVING_REPLICAS": str(replicas),

@@ -34,8 +34,8 @@ AGAIN = 1.0  # seconds after a failure in which the store is not asked: a reques
 class _Memory:
     """What both clients do about a store that is gone."""
 
-    def __init__(self, uri: str | None, *, pointer_seconds: float, atomic: bool) -> None:
-        self.address = without_password(uri or settings.connection_uri("kv_default"))
+    def __init__(self, uri: str, *, pointer_seconds: float, atomic: bool) -> None:
+        self.address = without_password(uri)
         self.reading = Reading(pointer_seconds=pointer_seconds, atomic=atomic)
         self.gone_until = 0.0
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from nightfold.errors import IncompleteVersion, UnknownVersion
 from nightfold.store.base import VersionManifest
 from nightfold.store.records import Row
 
@@ -74,3 +75,18 @@ def answer(
         degraded=degraded,
         items=[Item(*row) for row in (rows if n is None else rows[:n])],
     )
+
+
+def unpublished(pipeline: str) -> UnknownVersion:
+    """What is said where nothing is live."""
+    return UnknownVersion(f"{pipeline}: nothing is published yet: run a night first (`make run`, or trigger nightly_{pipeline})")
+
+
+def lost(manifest: VersionManifest) -> IncompleteVersion:
+    """What is said of a version whose lists and fallback are gone."""
+    return IncompleteVersion(f"{manifest.pipeline}: version {manifest.version} has lost its records: {mend(manifest)}")
+
+
+def mend(manifest: VersionManifest) -> str:
+    """What to do about a version that the store has not kept whole."""
+    return f"clear `publish` of night {manifest.night} in Airflow, which writes it anew"

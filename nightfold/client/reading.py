@@ -10,8 +10,8 @@ from collections.abc import Generator, Sequence
 from typing import TypeVar
 
 from nightfold.buckets import B, bucket
-from nightfold.client.answers import Answer, Side, answer
-from nightfold.errors import IncompleteVersion, StoreError, UnknownVersion
+from nightfold.client.answers import Answer, Side, answer, lost, unpublished
+from nightfold.errors import StoreError
 from nightfold.store.base import Split, VersionManifest
 from nightfold.store.records import decode
 from nightfold.store.valkey import names
@@ -97,10 +97,8 @@ class Reading:
         pointer = self.pointers.get(pipeline)
         if pointer is None or pointer.live.fallback is None:
             return None
-        rows, now, found = decode(pointer.live.fallback), time.time(), []
-        for key in keys:
-            found.append(answer(pointer.live, key, rows, now=now, source="fallback", n=n, degraded=True))
-        return found
+        rows, now = decode(pointer.live.fallback), time.time()
+        return [answer(pointer.live, key, rows, now=now, source="fallback", n=n, degraded=True) for key in keys]
 
     def _control(self, pipeline: str) -> list[str]:
         return [names.control(pipeline, "live"), names.control(pipeline, "split")]
@@ -109,9 +107,7 @@ class Reading:
         for _ in range(TRIES):
             live, split = yield self._control(pipeline)
             if live is None:
-                raise UnknownVersion(
-                    f"{pipeline}: nothing is published yet: run a night first (`make run`, or trigger nightly_{pipeline})"
-                )
+                raise unpublished(pipeline)
             other = Split.model_validate_json(split) if split is not None else None
             manifests = [VersionManifest.model_validate_json(live), *([other.manifest] if other is not None else [])]
             fallbacks = yield [*(names.fallback(m.pipeline, m.version, m.attempt) for m in manifests), *self._control(pipeline)]
@@ -133,9 +129,5 @@ def _found(side: Side, key: str, record: bytes | None, *, n: int | None, bucket:
     source = "model" if record is not None else "fallback"
     kept = record if record is not None else side.fallback
     if kept is None:
-        manifest = side.manifest
-        raise IncompleteVersion(
-            f"{manifest.pipeline}: version {manifest.version} has lost its records: clear `publish` of night {manifest.night} in "
-            "Airflow, which writes it anew"
-        )
+        raise lost(side.manifest)
     return answer(side, key, decode(kept), now=time.time(), source=source, n=n, bucket=bucket)

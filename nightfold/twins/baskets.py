@@ -11,6 +11,7 @@ It is ALS alone: the ranker of the nightly lists needs a past, which a basket ha
 from collections.abc import Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from nightfold.errors import BadInput
@@ -84,7 +85,7 @@ class Baskets:
         except (KeyError, ValueError) as error:  # Arrow's own are among them
             raise BadInput(f"{uri}/{ITEMS}: does not fit {folder.DOCUMENT} ({quoted(str(error))}): {folder.MEND}") from error
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, list[str]]:
         """By what answers can be narrowed down: column of the catalogue → its values."""
         return {name: sorted(values) for name, values in self._values.items()}

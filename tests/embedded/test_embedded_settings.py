@@ -4,7 +4,8 @@ import stat
 import threading
 
 from embedded.errors import PlatformError
-from embedded.settings import load, save, write_private
+from embedded.settings import load, save
+from nightfold.private import write_private
 
 import pytest
 

@@ -18,12 +18,22 @@ local function note(history, version, state, cause)
   redis.call('LPUSH', history, cjson.encode({{at = now(), version = version, state = state, cause = cause}}))
   redis.call('LTRIM', history, 0, {HISTORY - 1})
 end
+"""
+)
+
+_SPLIT = """
 local function split_of(split)
   local kept = redis.call('GET', split)
   return kept and cjson.decode(kept).manifest.version
 end
+local function set_split(split, share, manifest)
+  redis.call('SET', split, '{"share":' .. share .. ',"manifest":' .. manifest .. '}')
+end
+local function update_split(split, version, manifest)
+  if split_of(split) ~= version then return end
+  set_split(split, string.match(redis.call('GET', split), '^{"share":([^,]+),'), manifest)
+end
 """
-)
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class Script:
 SEAL = Script(
     ("live", "versions", "states", "leaving", "writing", "split", "history", "progress"),
     _NOTE
+    + _SPLIT
     + """
 local live, versions, states, leaving, writing, split, history, progress = unpack(KEYS)
 local version, manifest, keep, broken = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -47,10 +58,7 @@ local before = redis.call('HGET', versions, version)
 if before and cjson.decode(before).attempt == broken then
   redis.call('HSET', versions, version, manifest)
   if redis.call('GET', live) == before then redis.call('SET', live, manifest) end
-  if split_of(split) == version then
-    local share = string.match(redis.call('GET', split), '^{"share":([^,]+),')
-    redis.call('SET', split, '{"share":' .. share .. ',"manifest":' .. manifest .. '}')
-  end
+  update_split(split, version, manifest)
   note(history, version, redis.call('HGET', states, version), 'written anew by attempt ' .. attempt .. ': the store had lost lists of it')
 end
 if redis.call('HSETNX', versions, version, manifest) == 1 then
@@ -78,6 +86,7 @@ return redis.call('HGET', versions, version)
 PROMOTE = Script(
     ("live", "versions", "states", "promoted", "hold", "newest", "fence", "leaving", "split", "history"),
     _NOTE
+    + _SPLIT
     + """
 local live, versions, states, promoted, hold, newest, fence, leaving, split, history = unpack(KEYS)
 local version, night, token, keep = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -131,6 +140,7 @@ return {'done'}
 ROLLBACK = Script(
     ("live", "versions", "states", "promoted", "hold", "split", "history"),
     _NOTE
+    + _SPLIT
     + """
 local live, versions, states, promoted, hold, split, history = unpack(KEYS)
 local from = redis.call('LINDEX', promoted, 0)
@@ -164,6 +174,7 @@ return {'done', from, to}
 SPLIT = Script(
     ("live", "versions", "states", "split", "history"),
     _NOTE
+    + _SPLIT
     + """
 local live, versions, states, split, history = unpack(KEYS)
 local version, share = ARGV[1], ARGV[2]
@@ -172,7 +183,7 @@ if not state then return {'unknown'} end
 if state == 'live' or state == 'bad' or not redis.call('GET', live) then return {state} end
 local other = split_of(split)
 if other and other ~= version then note(history, other, redis.call('HGET', states, other), 'the split has ended: now with ' .. version) end
-redis.call('SET', split, '{"share":' .. share .. ',"manifest":' .. redis.call('HGET', versions, version) .. '}')
+set_split(split, share, redis.call('HGET', versions, version))
 note(history, version, state, 'a share of ' .. share .. ' of the keys get it')
 return {'done'}
 """,
@@ -181,6 +192,7 @@ return {'done'}
 UNSPLIT = Script(
     ("split", "states", "history"),
     _NOTE
+    + _SPLIT
     + """
 local split, states, history = unpack(KEYS)
 local other = split_of(split)
@@ -253,16 +265,14 @@ return redis.call('DEL', KEYS[1])
 
 AMEND = Script(
     ("live", "versions", "split", "erasing"),
-    """
+    _SPLIT
+    + """
 local live, versions, split, erasing = unpack(KEYS)
 local version, before, after, record = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('HGET', versions, version) ~= before then return 0 end
 redis.call('HSET', versions, version, after)
 if redis.call('GET', live) == before then redis.call('SET', live, after) end
-local kept = redis.call('GET', split)
-if kept and cjson.decode(kept).manifest.version == version then
-  redis.call('SET', split, '{"share":' .. string.match(kept, '^{"share":([^,]+),') .. ',"manifest":' .. after .. '}')
-end
+update_split(split, version, after)
 if record ~= '' then redis.call('SADD', erasing, record) end
 return 1
 """,

@@ -1,11 +1,13 @@
 """How to reach the servers: one, or a cluster; the few commands that name many keys at once, for both."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
+from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException
@@ -33,8 +35,10 @@ def split_uri(uri: str) -> tuple[str, bool]:
     return urlunsplit((parts.scheme, parts.netloc, path, urlencode(query), "")), clustered
 
 
-def _retry(retries: int) -> Retry:
-    return Retry(ExponentialWithJitterBackoff(base=FIRST_WAIT, cap=LONGEST_WAIT), retries, supported_errors=GONE)
+def _options(retry: type[Retry] | type[AsyncRetry], *, timeout: float, retries: int) -> dict[str, Any]:
+    backoff = ExponentialWithJitterBackoff(base=FIRST_WAIT, cap=LONGEST_WAIT)
+    again = retry(backoff, retries, supported_errors=GONE)
+    return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 3, "retry": again}
 
 
 class Wire:
@@ -47,7 +51,7 @@ class Wire:
 
     def __init__(self, uri: str, *, timeout: float, retries: int) -> None:
         self._address, self.clustered = split_uri(uri)
-        self._options = {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 3, "retry": _retry(retries)}
+        self._options = _options(Retry, timeout=timeout, retries=retries)
         self._client: redis.Redis | RedisCluster | None = (
             None if self.clustered else redis.Redis.from_url(self._address, **self._options)
         )
@@ -63,38 +67,33 @@ class Wire:
         """What is under these keys, in their order, None where there is nothing: at one moment, on one server."""
         if not self.clustered:
             return self.client.mget(keys) if len(keys) > 1 else [self.client.get(key) for key in keys]
-        pipe = self.client.pipeline(transaction=False)
-        for key in keys:
-            pipe.get(key)
-        return pipe.execute()
+        return self._each("GET", ((key,) for key in keys))
 
     def set(self, values: dict[str, bytes]) -> None:
         """Put all of them there, in one round trip to each server."""
         if not self.clustered:
             self.client.mset(values)
-            return
-        pipe = self.client.pipeline(transaction=False)
-        for key, value in values.items():
-            pipe.set(key, value)
-        pipe.execute()
+        else:
+            self._each("SET", values.items())
 
     def exist(self, keys: Sequence[str]) -> int:
         """How many of these keys have something."""
         if not self.clustered:
             return int(self.client.exists(*keys))
-        pipe = self.client.pipeline(transaction=False)
-        for key in keys:
-            pipe.exists(key)
-        return sum(pipe.execute())
+        return sum(self._each("EXISTS", ((key,) for key in keys)))
 
     def unlink(self, keys: Sequence[str | bytes]) -> int:
         """Delete; returns how many there were."""
         if not self.clustered:
             return int(self.client.unlink(*keys))
+        return sum(self._each("UNLINK", ((key,) for key in keys)))
+
+    def _each(self, command: str, of: Iterable[tuple]) -> list[Any]:
+        """One command for each key, in one round trip to each server of a cluster."""
         pipe = self.client.pipeline(transaction=False)
-        for key in keys:
-            pipe.unlink(key)
-        return sum(pipe.execute())
+        for arguments in of:
+            pipe.execute_command(command, *arguments)
+        return pipe.execute()
 
     def servers(self) -> dict[str, dict]:
         """INFO of every server that keeps keys, by its name."""
@@ -112,16 +111,8 @@ class AsyncWire:
     """Reading alone, for an event loop; as Wire."""
 
     def __init__(self, uri: str, *, timeout: float, retries: int) -> None:
-        from redis.asyncio.retry import Retry as AsyncRetry
-
         address, self.clustered = split_uri(uri)
-        backoff = ExponentialWithJitterBackoff(base=FIRST_WAIT, cap=LONGEST_WAIT)
-        options = {
-            "socket_timeout": timeout,
-            "socket_connect_timeout": timeout,
-            "protocol": 3,
-            "retry": AsyncRetry(backoff, retries, supported_errors=GONE),
-        }
+        options = _options(AsyncRetry, timeout=timeout, retries=retries)
         self._client = (AsyncRedisCluster if self.clustered else AsyncRedis).from_url(address, **options)
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:

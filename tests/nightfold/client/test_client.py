@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+from embedded.valkey import READER
 from nightfold.client import AsyncClient, Client, Item
 from nightfold.errors import BadPipeline, IncompleteVersion, StoreError, UnknownVersion
 from nightfold.store import store_at
@@ -15,7 +16,6 @@ from nightfold.store.records import encode
 import pytest
 from helpers import Valkey, free_port
 from publishing import lists, serve, stage
-from servers import READER
 
 
 @pytest.fixture(scope="module")
