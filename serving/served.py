@@ -108,7 +108,12 @@ class Served:
         if self._files_at and time.monotonic() - self._files_at < FILES_EVERY:
             return
         self._files_at = time.monotonic()
-        for path in pipelines.files():
+        try:
+            files = pipelines.files()
+        except OSError as error:  # what is known stays served; looked at again by and by
+            self.say(f"the folder of pipelines cannot be read: {error}: mend it, or NIGHTFOLD_PIPELINES")
+            return
+        for path in files:
             name = path.stem
             if name in self.pipelines or (self.only and name not in self.only):
                 continue

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+TIMEOUT = 1.0  # seconds for the store's answer, once: who asks waits meanwhile
 router = APIRouter(prefix="/v1/pipelines", tags=["versions"])
 
 
@@ -92,8 +93,8 @@ async def one(request: Request, pipeline: Named) -> Response:
     summary="What is kept, the newest night first",
 )
 async def kept(request: Request, pipeline: Named) -> Response:
-    connection = line(request, pipeline).file.publish.connection
-    found: list[Version] = await asyncio.to_thread(store_at(connection_uri(connection)).versions, pipeline)
+    store = store_at(connection_uri(line(request, pipeline).file.publish.connection), timeout=TIMEOUT, retries=0)
+    found: list[Version] = await asyncio.to_thread(store.versions, pipeline)
     if not found:
         raise Problem(404, "nothing is published yet")
     shown = [

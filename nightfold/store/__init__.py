@@ -6,6 +6,7 @@ from nightfold import settings
 from nightfold.errors import BadPipeline
 from nightfold.settings import without_password
 from nightfold.store.base import Change, Split, Staged, Store, Turn, Version, VersionManifest
+from nightfold.store.valkey.server import RETRIES, TIMEOUT
 from nightfold.store.valkey.store import ValkeyStore
 from nightfold.store.valkey.wire import split_uri
 
@@ -23,9 +24,13 @@ def open_store(connection: str = "kv_default") -> Store:
 
 
 @functools.cache
-def store_at(uri: str) -> Store:
-    """The store at an address, one client per process; raises BadPipeline when no backend serves it."""
-    return ValkeyStore(check(uri))
+def store_at(uri: str, *, timeout: float = TIMEOUT, retries: int = RETRIES) -> Store:
+    """The store at an address, one client per process; raises BadPipeline when no backend serves it.
+
+    :param timeout: seconds for one try; by default a publisher's, whom a slow server must not stop
+    :param retries: further tries
+    """
+    return ValkeyStore(check(uri), timeout=timeout, retries=retries)
 
 
 def check(uri: str) -> str:

@@ -153,5 +153,15 @@ def test_a_pipeline_with_nothing_published_is_not_found_and_holds_nothing_back(p
         wait_for(lambda: client.post(f"{CLUB}/predictions", json={"rows": [{}]}).status_code == 200, what="the first one")
 
 
+def test_a_folder_that_cannot_be_read_does_not_end_the_watch(replica, publish, monkeypatch):
+    def unreadable():
+        raise OSError(116, "Stale file handle")
+
+    monkeypatch.setattr("serving.served.FILES_EVERY", 0)
+    monkeypatch.setattr("nightfold.pipeline.files", unreadable)
+    publish("club", "c2", {"m1": encode([])}, night="2017-12-04", twin=None)
+    wait_for(lambda: replica.get(CLUB).json()["version"] == "c2", what="the next version")
+
+
 def test_a_number_beyond_all_numbers_is_null_for_json_has_none():
     assert answer({"predictions": [1.5, math.inf, -math.inf]}).body == b'{"predictions":[1.5,null,null]}'

@@ -105,3 +105,9 @@ def test_it_outlives_its_store_and_answers_with_the_fallback_meanwhile(publish, 
                 over.set()
                 asking.join(20)
             assert {status for status, _ in seen} == {200}
+            own.process.send_signal(signal.SIGSTOP)
+            try:
+                refused = replica.client.get("/v1/pipelines/shop/versions")  # within the ten seconds of this client
+                assert (refused.status_code, refused.headers["content-type"]) == (503, "application/problem+json")
+            finally:
+                own.process.send_signal(signal.SIGCONT)

@@ -9,16 +9,20 @@ from nightfold.settings import without_password
 from nightfold.store.valkey import names, scripts
 from nightfold.store.valkey.wire import FAILURES, Wire
 
-_TIMEOUT = 30.0  # seconds; a batch of 500 records takes about 2 ms
-_RETRIES = 3
+TIMEOUT = 30.0  # seconds; a batch of 500 records takes about 2 ms
+RETRIES = 3
 
 
 class Server:
-    """:param uri: redis[s]://[user:password@]host[:port][/db][?cluster=yes]; the constructor does not connect."""
+    """:param uri: redis[s]://[user:password@]host[:port][/db][?cluster=yes]; the constructor does not connect.
 
-    def __init__(self, uri: str) -> None:
+    :param timeout: seconds for one try
+    :param retries: further tries
+    """
+
+    def __init__(self, uri: str, *, timeout: float = TIMEOUT, retries: int = RETRIES) -> None:
         self.address = without_password(uri)
-        self.wire = Wire(uri, timeout=_TIMEOUT, retries=_RETRIES)
+        self.wire = Wire(uri, timeout=timeout, retries=retries)
 
     def _run(self, script: scripts.Script, pipeline: str, *arguments: str | int) -> Any:
         keys = [names.control(pipeline, name) for name in script.keys]
