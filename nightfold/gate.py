@@ -54,7 +54,7 @@ def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion
         mean), `differences` (baseline, or "champion" → interval of how much better the challenger is, on the same users),
         `champion_differences` (baseline → interval of how much better the champion is), `champion_kept` (whether its model is there),
         `ceiling` (the metric of a perfect ordering), `data` (users, active_users, last_day,
-        last_day_users, usual_users, last_day_rows, repeated), `features` (digest of their names)
+        compared_day, last_day_users, usual_users, last_day_rows, repeated), `features` (digest of their names)
     """
     sane = [*_leaks(figures, gate, champion), *_data(figures, gate, champion)]
     margins = gate.beat if gate.beat is not None else dict.fromkeys(baselines, 0.0)
@@ -65,9 +65,8 @@ def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion
     wrong = [check for check in sane if check.outcome == FAILED]
     if wrong:
         return Verdict(REFUSED, {}, "; ".join(check.words for check in wrong), checks)
-    short = [
-        check for check in beaten if check.outcome == FAILED or (check.outcome == OPEN and _is_proven(check.name, figures, margins))
-    ]
+    proven = {check.name for check in beaten if _is_proven(check.name, figures, margins, champion)}
+    short = [check for check in beaten if check.outcome == FAILED or (check.outcome == OPEN and check.name in proven)]
     short += [check for check in against if check.outcome == FAILED or theirs["mean"] < gate.champion]
     why = "; ".join(check.words for check in short or beaten if check.outcome != PASSED)
     if not short:
@@ -85,8 +84,16 @@ def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion
     )
 
 
-def _is_proven(baseline: str, figures: Mapping[str, Any], margins: Mapping[str, float]) -> bool:
-    """Whether the champion beats it: then who comes after must, too."""
+def _is_it(baseline: str, champion: Champion | None) -> bool:
+    """Whether the champion is this baseline itself."""
+    recipe = champion.recipe if champion is not None else None
+    return recipe is not None and recipe["kind"] == "baseline" and recipe["name"] == baseline
+
+
+def _is_proven(baseline: str, figures: Mapping[str, Any], margins: Mapping[str, float], champion: Champion | None) -> bool:
+    """Whether the champion beats it, or is it: then who comes after must beat it, too."""
+    if _is_it(baseline, champion):
+        return True
     found = figures["champion_differences"].get(baseline)
     return found is not None and _outcome(found, margins[baseline]) == PASSED
 
@@ -110,7 +117,7 @@ def _champion_is_no_help(figures: Mapping[str, Any], margins: Mapping[str, float
         return f"the champion's model, of night {recipe['night']}, is no longer in the lake: it cannot score tonight's data"
     for name, margin in margins.items():
         found = figures["champion_differences"].get(name)
-        if found is not None and _outcome(found, margin) == FAILED:
+        if found is not None and not _is_it(name, champion) and _outcome(found, margin) == FAILED:
             return f"the champion's recipe does not beat {name} either ({_range(found)})"
     return ""
 
@@ -137,13 +144,16 @@ def _leaks(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) ->
         return
     metric = figures["metric"]
     ours = figures["systems"]["recipe"][metric]["mean"]
+    if not figures.get("larger_is_better", True):
+        yield from _too_exact(figures, gate, ours)
     if (ceiling := figures.get("ceiling")) is not None:
         share = ours / ceiling if ceiling else 0.0
         ok = share <= gate.too_good
         words = f"{share:.0%} of what a perfect ordering reaches ({ours:.4f} of {ceiling:.4f})"
         words = words if ok else f"too good to be true: {words}: does a feature see the future?"
         yield Check("too good", PASSED if ok else FAILED, words)
-    before = champion.metrics.get(metric) if champion is not None else None
+    learned = champion is not None and (champion.recipe is None or champion.recipe["kind"] == "model")
+    before = champion.metrics.get(metric) if champion is not None and learned else None  # any model may be far above a baseline
     if champion is not None and before:
         better, worse = (ours, before) if figures.get("larger_is_better", True) else (before, ours)
         rise = better / max(worse, 1e-12) - 1
@@ -154,6 +164,20 @@ def _leaks(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) ->
         )
 
 
+def _too_exact(figures: Mapping[str, Any], gate: Gate, ours: float) -> Iterator[Check]:
+    """Of an error, which has no ceiling: how much of the worst baseline's is left."""
+    metric = figures["metric"]
+    errors = {name: found[metric]["mean"] for name, found in figures["systems"].items() if name not in ("recipe", "champion")}
+    if not errors:
+        return
+    worst = max(errors, key=lambda name: errors[name])
+    gone = 1 - ours / errors[worst] if errors[worst] else 0.0
+    ok = gone <= gate.too_good
+    words = f"{gone:.0%} of the {metric} of {worst} are gone ({ours:.4f} of {errors[worst]:.4f})"
+    words = words if ok else f"too good to be true: {words}: does a feature see the future?"
+    yield Check("too good", PASSED if ok else FAILED, words)
+
+
 def _data(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) -> Iterator[Check]:
     data = figures["data"]
     if data["last_day_rows"] >= FEW:
@@ -161,12 +185,17 @@ def _data(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) -> 
         words = f"{data['repeated']:.0%} of the last day, {data['last_day']}, had been taken by the same users on the day before"
         yield Check("same day", PASSED if ok else FAILED, words if ok else f"yesterday's data again? {words}")
     if (usual := data["usual_users"]) is not None and usual >= FEW:
-        share = data["last_day_users"] / usual
-        ok = share >= gate.last_day
-        words = f"{data['last_day_users']:,} users on the last day, {data['last_day']}; {usual:,.0f} are usual on that weekday"
-        yield Check(
-            "last day", PASSED if ok else FAILED, words if ok else f"users have vanished: {words}: is a delivery cut short?"
-        )
+        users, day = data["last_day_users"], data["compared_day"]
+        ok = users / usual >= gate.last_day
+        words = f"{users:,} users on the last day, {day}; {usual:,.0f} are usual on that weekday"
+        if not users:
+            words = (
+                f"yesterday's data again? nothing is of {day}, the last rows are of {data['last_day']}, and {usual:,.0f} users are usual: "
+                "have the night's own delivery landed, or declare the day closed"
+            )
+        elif not ok:
+            words = f"users have vanished: {words}: is a delivery cut short?"
+        yield Check("last day", PASSED if ok else FAILED, words)
     if champion is None:
         return
     for kind, name in (("users", "users"), ("active_users", "active users")):

@@ -8,11 +8,13 @@ USERS: Schema = {"user": "int", "id": "string"}
 ITEMS: Schema = {
     "item": "int",
     "id": "string",
+    "allowed": "boolean",
     "available": "boolean",
     "title": "string",
     "category": "string",
     "groups": "array<string>",
 }
+"""allowed: by the catalogue and the filters; available: and sold lately, as of the night."""
 INTERACTIONS: Schema = {"user": "int", "item": "int", "day": "int", "weight": "double", "amount": "float", "discount": "float"}
 """One row per user, item and day (days since 1970-01-01 in the pipeline's zone); weight in baskets."""
 SCORES: Schema = {"key": "string", "items": "array<struct<id:string,score:double,why:string>>"}

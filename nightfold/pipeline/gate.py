@@ -14,10 +14,12 @@ class Gate(Part):
     """Of the paired intervals by which systems are compared."""
     beat: dict[str, float] | None = None
     """Baseline → by how much of the metric it must be beaten: the interval's lower end is above this. Absent: every baseline, by 0."""
-    champion: float = Field(default=-0.01, ge=-1, le=1)
-    """By how much of the metric, on average, the champion must be beaten; below 0: how much worse a challenger may be at most."""
+    champion: float = -0.01
+    """By how much of the metric, on average, the champion must be beaten; below 0: how much worse a challenger may be at most. In the
+    metric's own unit: of an error, what is predicted."""
     too_good: float = Field(default=0.95, gt=0, le=1)
-    """A metric above this share of what a perfect ordering of the candidates reaches is a leak, not learning."""
+    """A metric above this share of what a perfect ordering of the candidates reaches is a leak, not learning; so is an error of which
+    this share of the worst baseline's is gone."""
     jump: float = Field(default=0.5, gt=0)
     """The metric may be so much above that of the champion on its own night, as a share of it; more is a leak."""
     users: float = Field(default=0.8, ge=0, le=1)

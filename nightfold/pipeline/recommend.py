@@ -82,13 +82,15 @@ class CandidateLimits(Part):
     """How many items each source may name for one user; what none of them names cannot be listed."""
 
     repeats: int = Field(default=60, ge=0, le=1000)
-    """What he took before, by how often: of all time, and lately. Not used with exclude_seen."""
+    """What he took before, by how often: of all time, and lately (so many by each). Not used with exclude_seen."""
     als: int = Field(default=30, ge=0, le=1000)
     """By collaborative filtering."""
     together: int = Field(default=20, ge=0, le=1000)
     """What goes with what he takes."""
     popular: int = Field(default=20, ge=1, le=1000)
-    """What most take now."""
+    """What most take now: in the last `recent_days`, and in the last week (so many by each)."""
+    overall: int = Field(default=20, ge=0, le=1000)
+    """What most have taken of all time."""
     segment: int = Field(default=20, ge=0, le=1000)
     """What users alike take most now: of the same value of the first of `users.attributes`."""
     recent_days: Literal[7, 28, 84, 364] = 84

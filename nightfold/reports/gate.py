@@ -3,6 +3,7 @@
 Keys of the figures; what is missing is not shown:
 
     gate      {"outcome", "reason", "checks": [{"name", "outcome", "words"}]}, see nightfold/gate.py
+    lists     checks of what was made for the night, see spark/list_checks.py
     champion  {"version", "night", "recipe", "system"}, or None on the first night
 """
 
@@ -24,13 +25,15 @@ def gate(figures: Mapping[str, Any]) -> Iterator[Html]:
     found = figures.get("gate")
     if not found:
         return
-    outcome = found["outcome"]
-    yield tag("p", _mark(outcome), f" {MEANS[outcome]}: {found['reason']}.", cls="verdict")
+    outcome, reason, lists = found["outcome"], found["reason"], figures.get("lists") or []
+    if wrong := [check["words"] for check in lists if check["outcome"] == "failed"]:
+        outcome, reason = "refused", "; ".join(wrong)
+    yield tag("p", _mark(outcome), f" {MEANS[outcome]}: {reason}.", cls="verdict")
     if champion := figures.get("champion"):
         yield tag(
             "p", f"Champion: version {champion['version']} of night {champion['night']}, {_recipe(champion['recipe'])}.", cls="soft"
         )
-    rows = [[check["name"], _mark(check["outcome"]), check["words"]] for check in found["checks"]]
+    rows = [[check["name"], _mark(check["outcome"]), check["words"]] for check in (*found["checks"], *lists)]
     yield tag("div", table(("looked at", "outcome", "found"), rows), cls="card")
 
 

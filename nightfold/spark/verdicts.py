@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame
 
 NIGHTS = 60  # earlier nights on the page
 RECIPE, CHAMPION = "recipe", "champion"
-OF_THE_GATE = ("users", "active_users", "last_day", "last_day_users", "usual_users", "last_day_rows", "repeated")
+OF_THE_GATE = ("users", "active_users", "last_day", "compared_day", "last_day_users", "usual_users", "last_day_rows", "repeated")
 """Facts of `features` that the gate looks at."""
 
 

@@ -35,7 +35,7 @@ def figures(
         differences["champion"] = interval(*against)
     means = {"recipe": ndcg, "frequency": 0.39, "popularity": 0.2}
     known = {"users": 1000, "active_users": 400, "last_day": "2026-01-02", "last_day_rows": 900, "repeated": 0.02}
-    known |= {"last_day_users": 190, "usual_users": 200.0}
+    known |= {"compared_day": "2026-01-02", "last_day_users": 190, "usual_users": 200.0}
     return {
         "metric": "ndcg",
         "users": users,
@@ -142,6 +142,54 @@ def test_a_last_day_with_half_of_its_users_is_refused_also_on_the_first_night():
     assert verdict(last_day_users=100, gate=Gate(last_day=0.5)).outcome == "promoted"
     assert verdict(last_day_users=10, usual_users=99.0).outcome == "promoted", "of so few one cannot tell"
     assert verdict(last_day_users=10, usual_users=None).outcome == "promoted", "there was none before"
+
+
+def test_a_night_without_a_row_of_its_own_is_an_old_delivery_sent_again():
+    again = verdict(last_day="2026-01-01", compared_day="2026-01-02", last_day_users=0)
+    assert again.outcome == "refused"
+    assert again.reason.startswith(
+        "yesterday's data again? nothing is of 2026-01-02, the last rows are of 2026-01-01, and 200 users"
+    )
+
+
+BASELINE = {"kind": "baseline", "name": "frequency"}
+
+
+def with_baseline_live(**found: object):
+    """The night after one on which `frequency` had to stand in, and which asks for more than to be as good as it."""
+    made = figures(**{"against": OPEN, **found})
+    made["champion_differences"] = {"frequency": interval(*SAME), "popularity": interval(*BEATEN)}
+    return judge(made, Gate(beat={"frequency": 0.01, "popularity": 0.0}), BASELINES, champion(BASELINE))
+
+
+def test_a_baseline_that_is_live_need_not_beat_itself():
+    held = with_baseline_live(frequency=WORSE, against=WORSE)
+    assert (held.outcome, held.serve) == ("held", BASELINE)
+    assert with_baseline_live(frequency=OPEN).outcome == "held", "until it is proven to be beaten"
+    assert with_baseline_live(frequency=BEATEN, against=BEATEN).outcome == "promoted"
+
+
+def test_a_model_may_be_far_above_a_baseline_that_is_live():
+    assert with_baseline_live(ndcg=0.65, frequency=BEATEN, against=BEATEN).outcome == "promoted"
+    assert verdict(served=champion(), against=BEATEN, ndcg=0.65).outcome == "refused"
+
+
+def errors(ours: float) -> dict:
+    """Of a night of `regress`."""
+    made = figures()
+    systems = {name: {"mae": {"mean": mean}} for name, mean in {"recipe": ours, "frequency": 60.0, "popularity": 100.0}.items()}
+    return {**made, "metric": "mae", "larger_is_better": False, "ceiling": None, "systems": systems}
+
+
+def test_an_error_of_next_to_nothing_is_too_good_to_be_true_also_on_the_first_night():
+    leak = judge(errors(1.0), Gate(), BASELINES, None)
+    assert leak.outcome == "refused"
+    assert "too good to be true: 99% of the mae of popularity are gone (1.0000 of 100.0000)" in leak.reason
+    assert judge(errors(40.0), Gate(), BASELINES, None).outcome == "promoted"
+
+
+def test_a_margin_is_in_the_unit_of_the_metric():
+    assert Gate(champion=-5.0).champion == -5.0
 
 
 def test_the_pipeline_file_says_what_must_be_beaten_and_by_how_much():

@@ -13,7 +13,7 @@ from datetime import timedelta
 from nightfold.errors import BadInput
 from nightfold.spark import tables, windows
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.lately import lately
+from nightfold.spark.lately import compared_day, lately
 from nightfold.spark.predict import examples
 from nightfold.spark.windows import EPOCH, TONIGHT
 
@@ -56,8 +56,9 @@ def main(spark: SparkSession, job: Job) -> Outcome:
         made = examples.made(job.pipeline, days, examples.table(spark, planned), examples.categories(spark, job))
         in_parts = made.repartition("window").sortWithinPartitions("window", "key")
         tables.write(in_parts, examples.schema(job.pipeline), f"{job.uri}/examples", by="window")
-        last = edges["last"]
-        recent = {**lately(whole, "key", last), **repeated(whole, last, sums=task.events[task.population].sums)}
+        last, events = edges["last"], task.events[task.population]
+        compared = compared_day(job.pipeline.sources[events.source], job.ds, last)
+        recent = {**lately(whole, "key", compared), **repeated(whole, last, sums=events.sums)}
     finally:
         for frame in days.values():
             frame.unpersist()

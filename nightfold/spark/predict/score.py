@@ -9,10 +9,8 @@ Raises  NightRefused          when the gate refuses the night, or what it made
 from typing import Any
 
 from nightfold import schemas
-from nightfold.champion import by, tonight
-from nightfold.errors import NightRefused
-from nightfold.gate import FEW
-from nightfold.spark import tables
+from nightfold.champion import by, champion, tonight
+from nightfold.spark import list_checks, tables
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.predict import systems
 from nightfold.spark.predict.features import written
@@ -63,15 +61,9 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     ).first()
     mean = spark.createDataFrame([("", [(name, round(row["mean"], DECIMALS), "the mean of all")])], tables.struct(schemas.SCORES))
     tables.write(mean, schemas.SCORES, f"{job.uri}/fallback")
-    most = lists.groupBy(score.alias("score")).count().agg(F.max("count")).first()[0]
-    same = round(most / row["keys"], 6)
-    if row["keys"] >= FEW and same > job.pipeline.gate.same_list and recipe["kind"] != "baseline":
-        raise NightRefused(
-            f"{job.pipeline.pipeline}, night {job.ds}: refused, nothing is published, live stays: {same:.0%} of the keys get one and "
-            f"the same prediction (gate.same_list {job.pipeline.gate.same_list:.0%})"
-        )
+    checked = list_checks.check(spark, job, lists, recipe, champion(job.lake, job.store, job.ds), by=list_checks.SCORES)
     return Outcome(
         summary=f"{row['keys']:,} predictions of {name}, {row['low']:.4g} to {row['high']:.4g}, mean {row['mean']:.4g}{by(recipe, job.ds)}",
         rows=row["keys"],
-        facts={"recipe": recipe, "same_list": same},
+        facts={"recipe": recipe, **checked},
     )

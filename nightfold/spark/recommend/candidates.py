@@ -1,4 +1,4 @@
-"""The items considered for each user of a block: few hundreds of the whole catalogue, from five sources, each with its limit."""
+"""The items considered for each user of a block: few hundreds of the whole catalogue, from six sources, each with its limit."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -10,9 +10,9 @@ from nightfold.spark.recommend.nearest import nearest
 
 import numpy as np
 
-REPEAT, ALS, TOGETHER, POPULAR, SEGMENT = 1, 2, 4, 8, 16
-SOURCES = {"repeats": REPEAT, "als": ALS, "together": TOGETHER, "popular": POPULAR, "segment": SEGMENT}
-"""Bits of a candidate's `source`: which of the five have named it."""
+REPEAT, ALS, TOGETHER, POPULAR, SEGMENT, OVERALL = 1, 2, 4, 8, 16, 32
+SOURCES = {"repeats": REPEAT, "als": ALS, "together": TOGETHER, "popular": POPULAR, "segment": SEGMENT, "overall": OVERALL}
+"""Bits of a candidate's `source`: which of them have named it."""
 HALF_LIFE = 60.0  # days; of the decayed counts by which repeats are taken, and neighbours weighed
 KEPT_OF_HISTORY = 60  # items of a user whose neighbours are looked at
 
@@ -26,6 +26,7 @@ class Limits:
     together: int
     popular: int
     segment: int
+    overall: int
     exclude_seen: bool
 
 
@@ -101,29 +102,40 @@ def _named(
             yield seen[listed][_first(pairs.row[listed], pairs.item[listed], score[listed], limits.repeats)], REPEAT
 
     may = np.flatnonzero(known.available)
+    fitted = may[np.any(known.factors[may] != 0, axis=1)]
     at = np.full(items, -1)
-    at[may] = np.arange(len(may))
+    at[fitted] = np.arange(len(fitted))
+    listed &= at[pairs.item] >= 0
     had = (pairs.row[listed], at[pairs.item[listed]])
     vectors = known.factors_of(past.users)
     has = np.any(vectors != 0, axis=1)
-    row, column = nearest(vectors, known.factors[may], n=limits.als, seen=had)  # what he had is named already, or not wanted
-    yield pair_key(row[has[row]], may[column[has[row]]], items), ALS
+    row, column = nearest(vectors, known.factors[fitted], n=limits.als, seen=had)  # what he had is named already, or not wanted
+    yield pair_key(row[has[row]], fitted[column[has[row]]], items), ALS
 
     key, score, _ = near
     new = (find(seen, key) < 0) & known.available[key % items]
     yield key[new][_first(key[new] // items, key[new] % items, score[new], limits.together)], TOGETHER
 
-    by_rank = may[np.argsort(known.statistics.rank[may])]
-    now = known.statistics.popularity[min(known.statistics.popularity)]
-    rising = may[np.lexsort((may, -now[may]))][: limits.popular]
     more = np.bincount(pairs.row, minlength=users) if limits.exclude_seen else np.zeros(users, np.int64)
-    most = by_rank[: limits.popular + int(more.max(initial=0))]
-    everybody = pair_key(np.repeat(np.arange(users), len(most)), np.tile(most, users), items)
-    yield _new(everybody, seen, items, limits.popular) if limits.exclude_seen else everybody, POPULAR
+    popularity = known.statistics.popularity
+    of_all = (
+        (popularity[recent], limits.popular, POPULAR),
+        (popularity[min(popularity)], limits.popular, POPULAR),
+        (known.statistics.overall, limits.overall, OVERALL),
+    )
+    for score, limit, bit in of_all:
+        most = _most(may, score)[: limit + int(more.max(initial=0))]
+        everybody = pair_key(np.repeat(np.arange(users), len(most)), np.tile(most, users), items)
+        yield _new(everybody, seen, items, limit) if limits.exclude_seen else everybody, bit
     if past.segments.shape[1]:
         alike = pair_key(*known.segments.named(past.segments[:, 0], more, n=limits.segment), items)
         yield _new(alike, seen, items, limits.segment) if limits.exclude_seen else alike, SEGMENT
-    yield pair_key(np.repeat(np.arange(users), len(rising)), np.tile(rising, users), items), POPULAR
+
+
+def _most(items: np.ndarray, score: np.ndarray) -> np.ndarray:
+    """Those that anybody took, by descending score, ties to the lower item."""
+    taken = items[score[items] > 0]
+    return taken[np.lexsort((taken, -score[taken]))]
 
 
 def _new(key: np.ndarray, seen: np.ndarray, items: int, n: int) -> np.ndarray:

@@ -69,7 +69,7 @@ class Settings:
     def of(cls, pipeline: Pipeline) -> "Settings":
         """As the pipeline file says."""
         task, training = pipeline.recommend, pipeline.training
-        limits = task.candidates.model_dump(include={"repeats", "als", "together", "popular", "segment"})
+        limits = task.candidates.model_dump(include={"repeats", "als", "together", "popular", "segment", "overall"})
         return cls(Limits(**limits, exclude_seen=task.filters.exclude_seen), negatives=training.negatives, seed=training.seed)
 
 
@@ -78,7 +78,10 @@ def names(pipeline: Pipeline) -> list[str]:
     nobody, task = np.zeros(0, np.int64), pipeline.recommend
     empty = Block.of_nobody(len(task.users.attributes) if task.users is not None else 0)
     nothing = knowledge.nothing(groups(pipeline), promotions=task.promotions is not None)
-    return list(features(empty, Pairs.of(empty), nothing, Candidates(*[nobody] * len(fields(Candidates))), cutoff=0))
+    made = features(empty, Pairs.of(empty), nothing, Candidates(*[nobody] * len(fields(Candidates))), cutoff=0)
+    named = {f"group_{i}_": f"group_{name}_" for i, name in enumerate(task.items.grouping if task.items is not None else [])}
+    named |= {f"segment_{i}_": f"segment_{name}_" for i, name in enumerate(task.users.attributes if task.users is not None else [])}
+    return [next((name.replace(at, to, 1) for at, to in named.items() if name.startswith(at)), name) for name in made]
 
 
 def groups(pipeline: Pipeline) -> int:

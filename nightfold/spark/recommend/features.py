@@ -19,7 +19,7 @@ from nightfold.errors import BadInput
 from nightfold.pipeline.recommend import Promotions
 from nightfold.spark import layers, tables, windows
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.lately import lately
+from nightfold.spark.lately import compared_day, lately
 from nightfold.spark.recommend import als, cooccurrence, history, indexing, item_statistics, promotions, segments
 from nightfold.spark.together import each
 from nightfold.spark.windows import Window
@@ -111,7 +111,8 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     size["available"] = _written(spark, job, "items", schemas.ITEMS).where("available").count()
     rows = _rows(job, "interactions")
     taken = _written(spark, job, "interactions", schemas.INTERACTIONS)
-    recent = {**lately(taken, "user", last), **repeated(taken, last)}
+    compared = compared_day(job.pipeline.sources[job.pipeline.recommend.interactions.source], job.ds, last)
+    recent = {**lately(taken, "user", compared), **repeated(taken, last)}
     days = {
         edge: str(date.fromordinal(windows.EPOCH.toordinal() + day)) for edge, day in (("first_day", first), ("last_day", last))
     }

@@ -65,30 +65,31 @@ def _number(column: str | None) -> Column:
 
 
 def catalogue(item_ids: DataFrame, taken: DataFrame, products: DataFrame | None, pipeline: Pipeline, *, until: str) -> DataFrame:
-    """item, id, available, title, category, groups (the category and further attributes): what may be listed tonight.
+    """schemas.ITEMS; groups: the category and further attributes.
 
     :param item_ids: one column, `id`: everything that was ever taken
     :param products: the catalogue's clean rows, if the pipeline names one
     """
     task = pipeline.recommend
-    available: Column = F.lit(True)
+    allowed: Column = F.lit(True)
     if products is not None and task.items is not None:
         columns = {"title": task.items.title, "category": task.items.category}
         named = [(F.col(f"`{c}`") if c else F.lit(None)).cast("string").alias(name) for name, c in columns.items()]
-        allowed = F.lit(True)
+        offered = F.lit(True)
         for column, values in task.items.available.items():
-            allowed = allowed & F.coalesce(F.col(f"`{column}`").cast("string").isin(*values), F.lit(False))
+            offered = offered & F.coalesce(F.col(f"`{column}`").cast("string").isin(*values), F.lit(False))
         # an id that is there twice gives one answer, whatever the order
         groups = F.array(*(F.col(f"`{name}`").cast("string") for name in task.items.grouping)).cast("array<string>")
-        row = F.struct(allowed.alias("allowed"), *named, groups.alias("groups"))
+        row = F.struct(offered.alias("offered"), *named, groups.alias("groups"))
         rows = products.groupBy(F.col(f"`{task.items.id}`").alias("id")).agg(F.max(row).alias("row"))
-        known = item_ids.join(rows, "id", "left").select("id", "row.allowed", "row.title", "row.category", "row.groups")
-        available = F.coalesce(F.col("allowed"), F.lit(not task.filters.only_catalogue))
+        known = item_ids.join(rows, "id", "left").select("id", "row.offered", "row.title", "row.category", "row.groups")
+        allowed = F.coalesce(F.col("offered"), F.lit(not task.filters.only_catalogue))
     else:
         nothing = {name: F.lit(None).cast(schemas.ITEMS[name]) for name in ("title", "category", "groups")}
         known = item_ids.withColumns(nothing)
     if task.filters.never:
-        available = available & ~F.col("id").isin(*task.filters.never)
+        allowed = allowed & ~F.col("id").isin(*task.filters.never)
+    available = allowed
     if task.filters.sold_within_days is not None:
         first = F.date_sub(F.lit(until).cast("date"), task.filters.sold_within_days - 1)
         recent = (
@@ -97,4 +98,6 @@ def catalogue(item_ids: DataFrame, taken: DataFrame, products: DataFrame | None,
         known = known.join(recent, "id", "left")
         available = available & F.col("_recent").isNotNull()
     numbered = index(item_ids, name="item")
-    return known.join(numbered, "id").select("item", "id", available.alias("available"), "title", "category", "groups")
+    return known.join(numbered, "id").select(
+        "item", "id", allowed.alias("allowed"), available.alias("available"), "title", "category", "groups"
+    )

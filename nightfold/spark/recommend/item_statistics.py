@@ -92,11 +92,12 @@ def _fixed(values: np.ndarray) -> np.ndarray:
 class ItemStatistics:
     """Of I items, by their index, (I,) each; an item that nobody took yet has zeros, and NaN where nothing is known.
 
-    popularity: {days: baskets per 1,000 of all users' baskets}; rank: by baskets of the last `recent` days, 0 the most
-    popular, ties to the lower item.
+    popularity: {days: baskets per 1,000 of all users' baskets}; overall: the same of all days up to the cutoff; rank: by baskets of
+    the last `recent` days, 0 the most popular, ties to the lower item.
     """
 
     popularity: dict[int, np.ndarray]
+    overall: np.ndarray
     rank: np.ndarray
     users: np.ndarray
     repeat_rate: np.ndarray
@@ -132,6 +133,7 @@ def read(uri: str, *, items: int, cutoff: int, recent: int) -> ItemStatistics:
     with np.errstate(divide="ignore", invalid="ignore"):
         return ItemStatistics(
             popularity=popularity,
+            overall=1000 * dense("baskets") / max(totals.get("baskets", 0), 1),
             rank=rank,
             users=1000 * dense("users") / max(totals.get("users", 0), 1),
             repeat_rate=dense("users_again") / dense("users"),

@@ -23,7 +23,7 @@ class Places:
     """URIs of the folders of one window."""
 
     items: str
-    """item int (from 0 without gaps), available boolean, groups array<string>."""
+    """item int (from 0 without gaps), allowed boolean, groups array<string>."""
     statistics: str
     neighbours: str
     """item int, neighbour int, score float."""
@@ -36,6 +36,8 @@ class Places:
     """segments.SCHEMA; None: users have no attributes."""
     promotions: str | None
     """item int: what is promoted on the day of the cutoff; None: nobody says what is."""
+    sold_within: int | None
+    """An item that nobody took for so many days before the cutoff may not be listed."""
 
     @classmethod
     def of(cls, features: str, window: Window, task: Recommend) -> "Places":
@@ -51,6 +53,7 @@ class Places:
             recent=task.candidates.recent_days,
             segments=f"{features}/segments/window={number}" if task.users is not None else None,
             promotions=f"{features}/promotions/window={number}" if task.promotions is not None else None,
+            sold_within=task.filters.sold_within_days,
         )
 
 
@@ -59,7 +62,7 @@ class Knowledge:
     """Of I items, by their index."""
 
     available: np.ndarray
-    """(I,) may be listed."""
+    """(I,) may be listed as of the cutoff; the catalogue is tonight's."""
     groups: list[np.ndarray]
     """For each attribute (the category first) (I,): a number for each of its values, -1 where an item has none."""
     statistics: ItemStatistics
@@ -91,14 +94,17 @@ class Knowledge:
 def read(places: Places) -> Knowledge:
     """Folders of an attempt never change, so a worker keeps the last two windows."""
     listed = table(places.items).sort_by("item")
-    size, available = listed.num_rows, listed["available"].to_numpy()
+    size, available = listed.num_rows, listed["allowed"].to_numpy()
+    known = item_statistics.read(places.statistics, items=size, cutoff=places.cutoff, recent=places.recent)
+    if places.sold_within is not None:
+        available = available & (known.recency < places.sold_within)
     near = table(places.neighbours).sort_by([("item", "ascending"), ("score", "descending"), ("neighbour", "ascending")])
     users = table(places.user_factors).sort_by("id")
     factors = item_factors(places.item_factors, size)
     return Knowledge(
         available=available,
         groups=_groups(listed["groups"]),
-        statistics=item_statistics.read(places.statistics, items=size, cutoff=places.cutoff, recent=places.recent),
+        statistics=known,
         factors=factors,
         users=users["id"].to_numpy(),
         user_factors=_matrix(users, factors.shape[1]),

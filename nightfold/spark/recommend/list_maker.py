@@ -4,8 +4,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from nightfold.spark.recommend.candidates import REPEAT
-
 import pyarrow as pa
 from pyspark import keyword_only
 from pyspark.ml import Transformer
@@ -71,7 +69,7 @@ class ListMaker(ListParams, Transformer, DefaultParamsReadable, DefaultParamsWri
         k, repeats, per_category = (self.getOrDefault(p) for p in (self.k, self.repeats, self.perCategory))
         score = F.when(F.col("known"), self._score(dataset)).otherwise(-F.col("popularity_place").cast("double"))
         rules = repeats < 1.0 or per_category > 0
-        ruled = [(F.col("source").bitwiseAND(REPEAT) > 0).alias("repeat")] if rules else []
+        ruled = [F.col("last_day").isNotNull().alias("repeat")] if rules else []  # whichever source has named it
         if per_category:
             ruled.append(F.col("category"))
         carried = self.getOrDefault(self.carried)

@@ -11,10 +11,11 @@ from typing import Any
 
 from nightfold import schemas
 from nightfold.champion import by, champion, tonight
-from nightfold.spark import tables
+from nightfold.pipeline.recommend import Mix
+from nightfold.spark import list_checks, tables
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.recommend import examples, item_statistics, list_checks
-from nightfold.spark.recommend.candidates import POPULAR, SEGMENT, TOGETHER
+from nightfold.spark.recommend import examples, item_statistics
+from nightfold.spark.recommend.candidates import OVERALL, POPULAR, SEGMENT, TOGETHER
 from nightfold.spark.recommend.parts import part
 from nightfold.spark.recommend.ranker import baseline
 from nightfold.spark.windows import TONIGHT
@@ -42,17 +43,20 @@ def why(baskets: Column, last_day: Column, goes_with: Column, source: Column) ->
         .when((source.bitwiseAND(TOGETHER) > 0) & goes_with.isNotNull(), F.concat(F.lit("goes with "), goes_with))
         .when(source.bitwiseAND(POPULAR) > 0, F.lit("popular now"))
         .when(source.bitwiseAND(SEGMENT) > 0, F.lit("popular among people like you"))
+        .when(source.bitwiseAND(OVERALL) > 0, F.lit("popular at all times"))
         .otherwise(F.lit("suits what you buy"))
     )
 
 
-def lists(model: PipelineModel, tonight: DataFrame, users: DataFrame, items: DataFrame, *, n: int) -> DataFrame:
+def lists(model: PipelineModel, tonight: DataFrame, users: DataFrame, items: DataFrame, *, n: int, mix: Mix) -> DataFrame:
     """key, items: one row per user of the index; nobody is left out, if only with an empty list.
 
     :param tonight: examples of window TONIGHT
+    :param mix: tonight's rules, whenever the model was trained
     """
     *rank, to_lists = model.stages
-    to_lists = to_lists.copy({to_lists.k: n, to_lists.carried: REASONS})
+    rules = {to_lists.repeats: mix.repeats, to_lists.perCategory: mix.per_category or 0}
+    to_lists = to_lists.copy({to_lists.k: n, to_lists.carried: REASONS, **rules})
     made = to_lists.transform(PipelineModel(rank).transform(tonight))
     picked = made.select("user", F.posexplode(F.arrays_zip("items", "scores", *REASONS)).alias("place", "of"))
     ids = items.select(F.col("item").alias("_item"), "id")
@@ -99,7 +103,7 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     recipe, n = tonight(job.lake, job.ds), job.pipeline.recommend.top_n
     model = model_of(job, recipe)
     users, items = part(spark, job, "users", schemas.USERS), part(spark, job, "items", schemas.ITEMS)
-    made = lists(model, examples.tonight(spark, job), users, items, n=n)
+    made = lists(model, examples.tonight(spark, job), users, items, n=n, mix=job.pipeline.recommend.mix)
     tables.write(made, schemas.SCORES, f"{job.uri}/lists")
     statistics = part(spark, job, f"statistics/window={TONIGHT}", item_statistics.SCHEMA)
     recent = job.pipeline.recommend.candidates.recent_days

@@ -28,6 +28,6 @@ def taken_after(spark: SparkSession, job: Job, night: int) -> DataFrame:
     after = taken.where((day > night) & (day <= last) & (F.col("weight") > 0)).select("user", "item").distinct()
     if job.pipeline.recommend.filters.exclude_seen:
         after = after.join(taken.where(day <= night).select("user", "item").distinct(), ["user", "item"], "left_anti")
-    items = part(spark, job, "items", schemas.ITEMS).where("available").select("item", "id")
+    items = part(spark, job, "items", schemas.ITEMS).where("allowed").select("item", "id")
     users = part(spark, job, "users", schemas.USERS).select("user", F.col("id").alias("key"))
     return after.join(items, "item").join(users, "user").groupBy("key").agg(F.collect_set("id").alias("taken"))

@@ -69,7 +69,9 @@ def places(tmp_path: Path) -> Callable[..., Places]:
         listed = [item not in sold_out for item in range(size)]
         ids = [f"i{item}" for item in range(size)]
         listed_groups = pa.array(groups, pa.list_(pa.string()))
-        items = pa.table({"item": pa.array(range(size), pa.int32()), "id": ids, "available": listed, "groups": listed_groups})
+        items = pa.table(
+            {"item": pa.array(range(size), pa.int32()), "id": ids, "allowed": listed, "available": listed, "groups": listed_groups}
+        )
         parts = [row for row in taken if row[2] <= window.cutoff]
         rows = {
             "user": pa.array([u for u, _, _ in taken], pa.int32()),

@@ -15,7 +15,9 @@ NIGHT = 100
 WINDOW = Window(2, NIGHT - 20, 10)
 USERS, ITEMS = 12, 30
 GROUPS = [["fruit" if item < 15 else "tools", None if item == 3 else f"type {item % 4}"] for item in range(ITEMS)]
-SETTINGS = Settings(Limits(repeats=20, als=5, together=5, popular=5, segment=5, exclude_seen=False), negatives=0.3, seed=5)
+SETTINGS = Settings(
+    Limits(repeats=20, als=5, together=5, popular=5, segment=5, overall=5, exclude_seen=False), negatives=0.3, seed=5
+)
 CLIENT = {"id": {"type": "string", "required": True}, "age": {}, "region": {}}
 LEAFLET = {"article": {}, "since": {"type": "date"}, "until": {"type": "date"}}
 PIPELINE = tiny_shop(
@@ -142,12 +144,12 @@ def test_features_are_what_a_person_counts(made):
         "item_repeat_rate": 0.5,
         "item_gap": 12,
         "item_recency": 6,
-        "segment_0_popularity": 1000,
-        "segment_0_lift": 1000.01 / 750.01,
-        "segment_1_popularity": 1000,
+        "segment_age_popularity": 1000,
+        "segment_age_lift": 1000.01 / 750.01,
+        "segment_region_popularity": 1000,
         "promoted": 1,
-        "group_0_recency": 6,
-        "group_0_own_share": (0.5 ** (30 / 60) + 0.5 ** (20 / 60) + 0.5 ** (6 / 60))
+        "group_kind_recency": 6,
+        "group_kind_own_share": (0.5 ** (30 / 60) + 0.5 ** (20 / 60) + 0.5 ** (6 / 60))
         / (0.5 ** (30 / 60) + 0.5 ** (20 / 60) + 2 * 0.5 ** (6 / 60)),
     }
     assert {name: named[name] for name in wanted} == pytest.approx(wanted, rel=1e-5)
@@ -168,13 +170,44 @@ def test_with_exclude_seen_only_what_is_new_is_named_and_counts(made):
 
 
 def test_each_source_names_no_more_than_its_limit(made):
-    limits = Limits(repeats=2, als=1, together=1, popular=2, segment=2, exclude_seen=False)
+    limits = Limits(repeats=2, als=1, together=1, popular=2, segment=2, overall=2, exclude_seen=False)
     rows = made(shopping(NIGHT), name="few", settings=replace(SETTINGS, limits=limits)).to_pylist()
     for user in range(USERS):
         named = [row["source"] for row in rows if row["user"] == user]
-        most = {"repeats": 4, "als": 1, "together": 1, "popular": 4, "segment": 2}  # by two orders each
+        most = {"repeats": 4, "als": 1, "together": 1, "popular": 4, "segment": 2, "overall": 2}  # by two orders each
         for name, bit in candidates.SOURCES.items():
             assert sum(source & bit > 0 for source in named) <= most[name], (user, name)
+
+
+def test_nothing_is_popular_before_anybody_has_taken_it(made):
+    """Fewer are taken by then than the sources may name."""
+    before, after = [(0, 1, 78), (1, 2, 79), (0, 2, 80)], [(user, item, 85) for user in range(USERS) for item in range(10, 20)]
+    limits = replace(SETTINGS.limits, popular=20, overall=20)
+    rows = made(before + after, name="few", settings=replace(SETTINGS, limits=limits)).to_pylist()
+    assert {row["item"] for row in rows} == {1, 2}
+
+
+@pytest.mark.parametrize(("days", "wanted"), [(None, {1, 2}), (20, {1, 2}), (19, {2})])
+def test_what_was_sold_lately_is_counted_back_from_the_cutoff(made, places, block, days, wanted):
+    """Item 1 is sold again in the days that are judged: that makes it no more available before them."""
+    taken = [(0, 1, 61), (1, 2, 79), *((user, item, 85) for user in range(USERS) for item in (1, 2))]
+    known = replace(places(taken, users=USERS, groups=GROUPS, window=WINDOW, name="sold"), sold_within=days)
+    rows = examples.of_block(block(taken, USERS), WINDOW, known, SETTINGS, whole=True).to_pylist()
+    assert {row["item"] for row in rows} == wanted
+    assert {row["relevant"] for row in rows} == {len(wanted)}
+
+
+def test_features_are_named_by_their_columns():
+    """Another column in an attribute's place is another feature: a model that knew the one cannot score the other."""
+    other = PIPELINE.model_copy(
+        update={
+            "recommend": PIPELINE.recommend.model_copy(
+                update={"items": PIPELINE.recommend.items.model_copy(update={"attributes": ["kind"], "category": "type"})}
+            )
+        }
+    )
+    assert len(examples.names(other)) == len(examples.names(PIPELINE))
+    assert examples.names(other) != examples.names(PIPELINE)
 
 
 def test_the_sample_is_drawn_by_user_and_item_and_not_by_their_order():

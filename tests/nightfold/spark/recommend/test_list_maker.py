@@ -7,19 +7,19 @@ from pyspark.ml.linalg import Vectors
 from pyspark.sql import functions as F
 
 SCHEMA = (
-    "window int, user int, item int, known boolean, source int, category int, popularity_place int, label boolean, "
+    "window int, user int, item int, known boolean, source int, last_day int, category int, popularity_place int, label boolean, "
     "relevant int, score double"
 )
 ROWS = [
     # user 1: repeats 10, 11, 12 score best; 10 to 12 are of category 5
-    (0, 1, 10, True, 1, 5, 9, True, 3, 0.9),
-    (0, 1, 11, True, 3, 5, 8, False, 3, 0.8),
-    (0, 1, 12, True, 1, 5, 7, True, 3, 0.7),
-    (0, 1, 13, True, 2, -1, 6, False, 3, 0.2),
-    (0, 1, 14, True, 8, 6, 5, False, 3, 0.2),
+    (0, 1, 10, True, 1, 7, 5, 9, True, 3, 0.9),
+    (0, 1, 11, True, 3, 8, 5, 8, False, 3, 0.8),
+    (0, 1, 12, True, 1, 9, 5, 7, True, 3, 0.7),
+    (0, 1, 13, True, 2, None, -1, 6, False, 3, 0.2),
+    (0, 1, 14, True, 8, None, 6, 5, False, 3, 0.2),
     # user 2 has no past: what is popular, whatever the score says
-    (0, 2, 10, False, 8, 5, 2, False, 1, 0.9),
-    (0, 2, 14, False, 8, 6, 0, True, 1, 0.1),
+    (0, 2, 10, False, 8, None, 5, 2, False, 1, 0.9),
+    (0, 2, 14, False, 8, None, 6, 0, True, 1, 0.1),
 ]
 
 
@@ -46,6 +46,13 @@ def test_who_has_no_past_gets_what_is_popular(lists):
 def test_no_more_than_a_share_are_repeats_at_any_length_of_the_list(lists):
     assert lists(k=4, repeats=0.5)[1]["items"] == [10, 13, 11, 14]
     assert lists(k=4, repeats=0.0)[1]["items"] == [13, 14]
+
+
+def test_what_he_took_is_a_repeat_whichever_source_has_named_it(utc):
+    named_as_popular = [(*row[:4], 8, *row[5:]) for row in ROWS]
+    frame = utc.createDataFrame(named_as_popular, SCHEMA).where("user = 1")
+    (row,) = ListMaker(scoreCol="score", k=4, repeats=0.5).transform(frame).collect()
+    assert row["items"] == [10, 13, 11, 14]
 
 
 def test_no_more_than_so_many_of_one_category_and_none_is_no_category(lists):

@@ -1,8 +1,11 @@
 """Why an item is on a list, in words, and what somebody gets whom nobody knows."""
 
+from nightfold.pipeline.recommend import Mix
 from nightfold.spark.recommend import score
-from nightfold.spark.recommend.candidates import ALS, POPULAR, REPEAT, SEGMENT, TOGETHER
+from nightfold.spark.recommend.candidates import ALS, OVERALL, POPULAR, REPEAT, SEGMENT, TOGETHER
+from nightfold.spark.recommend.list_maker import ListMaker
 
+from pyspark.ml import PipelineModel
 from pyspark.sql import functions as F
 
 DAY = 20454  # 2026-01-01 in days since 1970-01-01
@@ -18,6 +21,7 @@ def test_every_item_says_why_it_is_listed(utc):
         (4, 0, None, None, ALS),
         (5, 0, None, None, ALS | SEGMENT),
         (6, 0, None, None, POPULAR | SEGMENT),
+        (7, 0, None, None, ALS | OVERALL),
     ]
     frame = utc.createDataFrame(rows, "n int, baskets int, last_day int, goes_with string, source int")
     words = frame.select("n", score.why(*(F.col(name) for name in ("baskets", "last_day", "goes_with", "source"))).alias("why"))
@@ -29,7 +33,25 @@ def test_every_item_says_why_it_is_listed(utc):
         "suits what you buy",
         "popular among people like you",
         "popular now",
+        "popular at all times",
     ]
+
+
+def test_the_rules_of_a_list_are_tonights_also_when_an_older_model_makes_it(utc):
+    schema = (
+        "window int, user int, item int, known boolean, source int, last_day int, category int, popularity_place int, label boolean, "
+        "relevant int, baskets int, goes_with int, score double"
+    )
+    rows = [
+        (0, 1, i, True, REPEAT if i < 3 else ALS, DAY if i < 3 else None, -1, i, False, 0, 1, None, 1.0 - i / 10) for i in range(5)
+    ]
+    older = PipelineModel([ListMaker(scoreCol="score", k=2, repeats=1.0)])
+    users, items = (
+        utc.createDataFrame([(1, "u")], "user int, id string"),
+        utc.createDataFrame([(i, f"i{i}", True, None) for i in range(5)], ITEMS + ", title string"),
+    )
+    made = score.lists(older, utc.createDataFrame(rows, schema), users, items, n=4, mix=Mix(repeats=0.5))
+    assert [item["id"] for item in made.first()["items"]] == ["i0", "i3", "i1", "i4"]
 
 
 def fallback(spark, counts: list[tuple], *, n: int) -> list[tuple]:
