@@ -48,14 +48,26 @@ def erase(target: WriteBack, uri: str, key: str, *, dry_run: bool = False) -> in
 
     Raises BadPipeline when it is no PostgreSQL, WriteBackFailed.
     """
-    with _transaction(target, uri, "forgetting") as cursor:
+    return _delete(target, uri, "key = $1", key, "forgetting", dry_run=dry_run)
+
+
+def withdraw(target: WriteBack, uri: str, *, after: str) -> int:
+    """Take out the rows of all nights after this one, which is live again. Returns how many there were.
+
+    Raises BadPipeline when it is no PostgreSQL, WriteBackFailed.
+    """
+    return _delete(target, uri, "night > $1", date.fromisoformat(after), f"back to night {after}")
+
+
+def _delete(target: WriteBack, uri: str, where: str, value: object, what: str, *, dry_run: bool = False) -> int:
+    with _transaction(target, uri, what) as cursor:
         cursor.execute("SELECT to_regclass($1) IS NOT NULL", (_quoted(target.table),))
         if not cursor.fetchone()[0]:
             return 0  # nothing was ever written
-        cursor.execute(f"SELECT count(*) FROM {_quoted(target.table)} WHERE key = $1", (key,))  # noqa: S608
+        cursor.execute(f"SELECT count(*) FROM {_quoted(target.table)} WHERE {where}", (value,))  # noqa: S608
         rows = int(cursor.fetchone()[0])
         if not dry_run:
-            cursor.execute(f"DELETE FROM {_quoted(target.table)} WHERE key = $1", (key,))  # noqa: S608
+            cursor.execute(f"DELETE FROM {_quoted(target.table)} WHERE {where}", (value,))  # noqa: S608
     return rows
 
 

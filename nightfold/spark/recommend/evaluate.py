@@ -34,7 +34,8 @@ from pyspark.sql import functions as F
 def lists_of(
     spark: SparkSession, job: Job, trained: Manifest, served: Champion | None
 ) -> tuple[dict[str, DataFrame], DataFrame, PipelineModel, str | None]:
-    """The lists of every system on the test window, its scored candidates, the recipe, and which of the systems the champion's is.
+    """The lists of every system on the test window; scored, its candidates of who took anything, and what is learned from of the others;
+    the recipe, and which of the systems the champion's is.
 
     The champion's point is fitted as the challenger's was; where it is the same point, it is the same recipe.
     """
@@ -44,8 +45,11 @@ def lists_of(
     last = len(job.lake.get("features", job.ds).facts["windows"]) - 1
     learned = range(LAST_VALIDATION, min(last, LAST_VALIDATION + training.windows - 1) + 1) if theirs else ()
     made = examples.written(spark, job, [TEST, *learned], whole=[TEST])
-    test = made.where((F.col("window") == TEST) & (F.col("relevant") > 0))
-    candidates = kept(systems.scored(recipe, test), f"{job.scratch}/scored")
+    took = F.col("relevant") > 0
+    test = made.where((F.col("window") == TEST) & took)
+    scored = systems.scored(recipe, made.where((F.col("window") == TEST) & (took | F.col("learn"))))
+    scored = kept(scored, f"{job.scratch}/scored")
+    candidates = scored.where(took)
     lists = {RECIPE: systems.list_maker(recipe).transform(candidates)}
     lists |= systems.baselines(recipe, candidates, job.pipeline.baselines)
     if theirs:
@@ -53,7 +57,7 @@ def lists_of(
         lists[CHAMPION] = systems.list_maker(fitted).transform(systems.scored(fitted, test))
     return (
         {name: kept(frame, f"{job.scratch}/judged-{i}") for i, (name, frame) in enumerate(lists.items())},
-        candidates,
+        scored,
         recipe,
         place,
     )
@@ -64,7 +68,8 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
     facts, trained = job.lake.get("features", job.ds).facts, job.lake.get("model", job.ds)
     window = next(w for w in of_facts(facts["windows"]) if w.number == TEST)
     served = champion(job.lake, job.store, job.ds)
-    judged, candidates, recipe, place = lists_of(spark, job, trained, served)
+    judged, scored, recipe, place = lists_of(spark, job, trained, served)
+    candidates = scored.where("relevant > 0")
     measured = kept(systems.per_user(evaluator(job.pipeline), judged), f"{job.scratch}/measured")
     k = job.pipeline.training.k
     found = {
@@ -75,13 +80,14 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
         "test_first": window.first,
         "test_last": window.last,
         "k": k,
+        "certainty": job.pipeline.gate.certainty,
         "metric": job.pipeline.metric,
         "users": measured.count(),
         **compared(spark, job, window, judged, measured, place),
         "ceiling": evaluator(job.pipeline).evaluate(systems.perfect(candidates, k=k)),
         "champion": verdicts.against(served, place),
         "candidates": inspection.recall_of_candidates(candidates),
-        "calibration": inspection.calibration(candidates, negatives=job.pipeline.training.negatives),
+        "calibration": inspection.calibration(scored, negatives=job.pipeline.training.negatives),
         "importance": inspection.importance(recipe, examples.names(job.pipeline)),
         "examples": inspection.some_lists(
             judged[RECIPE], learned(spark, job, window), *(part(spark, job, *named) for named in inspection.NAMED)

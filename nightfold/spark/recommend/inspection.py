@@ -48,13 +48,21 @@ def recall_of_candidates(scored: DataFrame) -> dict[str, dict[str, float]]:
 
 
 def calibration(scored: DataFrame, *, negatives: float) -> list[dict[str, float]]:
-    """For each bin of the predicted probability: how many candidates, their mean prediction, and the share that came true."""
+    """For each bin of the predicted probability: how many candidates, their mean prediction, and the share that came true.
+
+    :param scored: every candidate of users who took anything; of the others this share of them, each of which stands for as many
+    """
     predicted = chance(F.col("probability"), negatives)
+    weight = F.when(F.col("relevant") > 0, 1.0).otherwise(1.0 / negatives)
     bin_of = F.least(F.floor(F.col("p") * BINS), F.lit(BINS - 1))
-    binned = scored.where("known").select(predicted.alias("p"), "label").withColumn("bin", bin_of)
-    sums = (F.count("*").alias("candidates"), F.avg("p").alias("predicted"), F.avg(F.col("label").cast("double")).alias("observed"))
-    rows = binned.groupBy("bin").agg(*sums).orderBy("bin").collect()
-    return [{"candidates": row["candidates"], **{name: round(row[name], 6) for name in ("predicted", "observed")}} for row in rows]
+    rows = scored.where("known").select(predicted.alias("p"), F.col("label").cast("double").alias("label"), weight.alias("weight"))
+    of = lambda name: F.sum(F.col(name) * F.col("weight")) / F.sum("weight")  # noqa: E731
+    sums = (F.sum("weight").alias("candidates"), of("p").alias("predicted"), of("label").alias("observed"))
+    found = rows.withColumn("bin", bin_of).groupBy("bin").agg(*sums).orderBy("bin").collect()
+    return [
+        {"candidates": round(row["candidates"]), **{name: round(row[name], 6) for name in ("predicted", "observed")}}
+        for row in found
+    ]
 
 
 def importance(recipe: PipelineModel, names: list[str]) -> list[dict[str, Any]]:

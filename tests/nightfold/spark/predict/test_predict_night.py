@@ -14,11 +14,13 @@ import spark_jobs.score as score
 import spark_jobs.train as train
 from nightfold import tracking
 from nightfold.client import Client
-from nightfold.errors import BadInput, NotServable
+from nightfold.errors import BadInput, NightRefused, NotServable
 from nightfold.lake import Lake
 from nightfold.pipeline import Pipeline
 from nightfold.spark.job import _arguments, _job
+from nightfold.spark.predict import evaluate as predict_evaluate
 from nightfold.spark.predict import examples, twin
+from nightfold.spark.predict import train as predict_train
 from nightfold.spark.predict.features import written
 from nightfold.spark.windows import EPOCH, Window
 from nightfold.stages import BY_NAME
@@ -171,8 +173,34 @@ def test_a_model_without_a_portable_twin_is_trained_all_the_same_and_says_why(ti
 def test_a_night_whose_model_is_held_gets_the_best_baseline(tips):
     assert "held: first night: the best baseline, past events, is published: past events is not beaten" in tips["evaluate"]
     assert tips["score"].endswith(", by the baseline past events")
+    lists = pq.read_table(Lake("tips").local_path(f"{Lake('tips').get('scores', NIGHT).data}/lists")).to_pylist()
+    examples = pq.read_table(
+        Lake("tips").local_path(f"{Lake('tips').get('features', NIGHT).data}/examples/part=0"), partitioning=None
+    )
+    past = dict(zip(examples["key"].to_pylist(), examples["past"].to_pylist(), strict=True))
+    said = sorted((past[row["key"]], row["items"][0]["score"]) for row in lists)
+    assert max(count for count, _ in said) > 1
+    assert all(0 <= chance <= 1 for _, chance in said), "a count is no probability"
+    chances = [chance for _, chance in said]
+    assert chances == sorted(chances), "whom it counts more of has no less of a chance"
+    assert len(set(chances)) > 2
     figures = Lake("tips").get("evaluation", NIGHT).facts["metrics"]
     assert {"average_precision", "lift", "log_loss", "average_precision_past_events"} <= set(figures)
+
+
+def test_a_feature_that_sees_the_future_is_too_good_to_be_true(landed, monkeypatch):
+    honest = written
+
+    def leaking(*given):
+        return honest(*given).withColumn("visits_paid_4", F.coalesce("label", "visits_paid_4"))
+
+    for module in (predict_train, predict_evaluate):
+        monkeypatch.setattr(module, "written", leaking)
+    pipeline = club({"pipeline": "leak"})
+    for stage in (ingest, clean, features, train):
+        run(stage, pipeline, NIGHT)
+    with pytest.raises(NightRefused, match=r"too good to be true: .* of the mae of mean are gone .*does a feature see the future"):
+        run(evaluate, pipeline, NIGHT)
 
 
 def test_what_came_true_is_kept_beside_the_forecast(landed, spend):

@@ -132,6 +132,9 @@ def test_an_honest_night_is_promoted_and_says_how_much_its_lists_have_changed(ho
     assert staged.facts["recipe"]["night"] == AFTER
     with pytest.raises(NightRefused, match=rf"of the items were not on the lists of night {NIGHT} \(gate.churn 0%\)"):
         run(score, shop(churn=0.001), AFTER)
+    page = Lake("shop").read_text(Lake("shop").get("evaluation", AFTER).facts["report"])
+    assert f"of the items were not on the lists of night {NIGHT} (gate.churn 0%)" in page
+    assert "refused</span> nothing is published" in page
     with pytest.raises(NightRefused, match=r"% of the users get one and the same list \(gate.same_list 0%\)"):
         run(score, shop(same_list=0.001), AFTER)
 
@@ -201,6 +204,13 @@ def test_yesterdays_data_again_are_noticed(home):
     again = [row.replace(f" {NIGHT} ", f" {AFTER} ").replace(f",{NIGHT} ", f",{AFTER} ") for row in sales(NIGHT, NIGHT)]
     land(home, f"shop/sales/{AFTER}.csv", [HEAD, *again])
     assert f"yesterday's data again? 100% of the last day, {AFTER}" in refused(ingest, clean, features, train)
+
+
+def test_yesterdays_file_under_tonights_name_is_noticed(home):
+    """A plain copy: its rows say yesterday, so the night itself has none."""
+    land(home, f"shop/sales/{AFTER}.csv", [HEAD, *sales(NIGHT, NIGHT)])
+    reason = refused(ingest, clean, features, train)
+    assert f"yesterday's data again? nothing is of {AFTER}, the last rows are of {NIGHT}, and {CLIENTS} users are usual" in reason
 
 
 def test_a_feature_that_sees_the_future_is_too_good_to_be_true(home, monkeypatch):
