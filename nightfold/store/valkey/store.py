@@ -129,10 +129,10 @@ class ValkeyStore(Turns, Store):
             return self.wire.exist([names.record(pipeline, version, attempt, key) for key in keys]) if keys else 0
 
     def seal(self, manifest: VersionManifest, keep: int = 3, *, broken: str = "") -> VersionManifest:
+        with self._errors():  # before its name: who dies in between leaves no version that readers take for one being deleted
+            self.wire.set({names.whole(manifest.pipeline, manifest.version, manifest.attempt): b"1"})
         kept = self._run(scripts.SEAL, manifest.pipeline, manifest.version, manifest.model_dump_json(), keep, broken)
         sealed = VersionManifest.model_validate_json(kept)
-        with self._errors():
-            self.wire.set({names.whole(sealed.pipeline, sealed.version, sealed.attempt): b"1"})
         for useless in {manifest.attempt, broken} - {sealed.attempt, ""}:
             self._delete(manifest.pipeline, manifest.version, useless, earlier=False)
         self._delete_what_left(manifest.pipeline)

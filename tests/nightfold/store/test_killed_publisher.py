@@ -6,7 +6,10 @@ import threading
 
 from nightfold.client import Client, Item
 from nightfold.store.records import encode
+from nightfold.store.valkey import scripts
+from nightfold.whole import is_whole
 
+import pytest
 from publishing import FALLBACK, lists, serve, stage
 
 PEOPLE = [f"p{number}" for number in range(2000)]
@@ -94,3 +97,25 @@ def test_what_is_collected_is_never_live_kept_staged_or_in_progress(store, names
     assert store.collect("shop", older_than=0) == 2
     assert [name for name in names() if ":v9:" in name] == []
     assert len([name for name in names() if ":u:" in name]) == 4, "two promoted, one staged, and the other pipeline's"
+
+
+def test_who_dies_right_after_its_seal_leaves_a_version_that_is_whole_for_readers(store, uri, names, monkeypatch):
+    serve(store, "v1", {"anna": OLD}, night="2017-12-01")
+    run = store._run
+
+    def dies(script, *arguments):
+        found = run(script, *arguments)
+        if script is scripts.SEAL:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(store, "_run", dies)
+    with pytest.raises(KeyboardInterrupt):
+        stage(store, "v2", {"anna": NEW}, night="2017-12-02")
+    monkeypatch.undo()
+    assert is_whole(store, store.find("shop", "v2").manifest)
+    assert len([name for name in names() if ":v2:" in name and name.endswith(":whole")]) == 1, "without it a plain reader waits"
+    store.promote("shop", "v2", store.begin("shop"), 3)
+    with Client(uri) as client:
+        found = client.lookup_many("shop", ["anna", "nobody"])
+    assert [(one.version, one.source, one.degraded) for one in found] == [("v2", "model", False), ("v2", "fallback", False)]

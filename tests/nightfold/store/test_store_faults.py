@@ -10,7 +10,6 @@ import time
 from nightfold.client import Client
 from nightfold.errors import PromotionRefused, StoreError
 from nightfold.store import store_at
-from nightfold.store.valkey import server as backend_module
 from nightfold.store.valkey.store import ValkeyStore
 from nightfold.whole import is_whole, verify
 
@@ -147,11 +146,9 @@ def test_a_full_server_fails_the_publisher_in_one_line_and_not_the_readers(store
     only_whole_versions(store, server)
 
 
-def test_a_server_that_does_not_answer_fails_the_publisher_after_its_time_outs_and_a_retry_succeeds(store, server, monkeypatch):
+def test_a_server_that_does_not_answer_fails_the_publisher_after_its_time_outs_and_a_retry_succeeds(store, server):
     publish(store, "v1", "000001-aa", "2017-12-01")
-    monkeypatch.setattr(backend_module, "_TIMEOUT", 0.2)
-    monkeypatch.setattr(backend_module, "_RETRIES", 1)
-    impatient = ValkeyStore(server.uri)
+    impatient = store_at(server.uri, timeout=0.2, retries=1)
     halfway = steps(impatient, "v2", "000002-aa", "2017-12-02")
     for _ in range(4):
         next(halfway)
