@@ -195,7 +195,7 @@ class Pipeline(Part):
 
     def _check_recommend(self, task: Recommend) -> None:
         taken = task.interactions
-        for field in ("user", "item", "time", "basket", "amount", "discount", "rating"):
+        for field in ("user", "item", "time", "basket", "weight", "amount", "discount", "rating"):
             column_name = getattr(taken, field)
             if column_name is None:
                 continue

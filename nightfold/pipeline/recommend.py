@@ -17,6 +17,8 @@ class Interactions(Part):
     time: str
     basket: str | None = None
     """Rows of one basket are one occasion: a basket counts an item once, whatever the quantity (litres of fuel)."""
+    weight: str | None = None
+    """How often a row counts, a whole number: plays of a day, pieces that were read. Absent: once. Not together with `basket`."""
     amount: str | None = None
     """What was paid: prices become features."""
     discount: str | None = None
@@ -25,6 +27,12 @@ class Interactions(Part):
     """How he liked it, a number: only what he liked counts as taken. What he did not like is still seen."""
     liked: float = 4.0
     """Ratings from this on say that he liked it."""
+
+    @model_validator(mode="after")
+    def _counts_in_one_way(self) -> "Interactions":
+        if self.weight is not None and self.basket is not None:
+            raise ValueError("weight and basket: a basket counts an item once, a weight says how often: name one of them")
+        return self
 
 
 class Items(Part):

@@ -11,10 +11,11 @@ INT32 = 2**31 - 1
 
 
 def events(clean: DataFrame, pipeline: Pipeline, *, until: str) -> DataFrame:
-    """user_id, item_id, day (date in the pipeline's zone), occasion, liked, amount, discount: what was taken up to and including `until`.
+    """user_id, item_id, day (date in the pipeline's zone), occasion, times, liked, amount, discount: what was taken up to and including
+    `until`.
 
-    An occasion is a basket, or without baskets the row itself. Amounts are 0 where the pipeline names no column; all is liked where
-    nobody rates.
+    An occasion is a basket, or without baskets the row itself; times: how often it counts, NULL where the pipeline names no weight.
+    Amounts are 0 where the pipeline names no column; all is liked where nobody rates.
     """
     taken = pipeline.recommend.interactions
     day = F.col(f"`{taken.time}`").cast("date")
@@ -24,6 +25,7 @@ def events(clean: DataFrame, pipeline: Pipeline, *, until: str) -> DataFrame:
         F.col(f"`{taken.item}`").alias("item_id"),
         day.alias("day"),
         occasion.alias("occasion"),
+        (F.round(_number(taken.weight)).cast("bigint") if taken.weight else F.lit(None).cast("bigint")).alias("times"),
         (F.coalesce(F.col(f"`{taken.rating}`") >= taken.liked, F.lit(False)) if taken.rating else F.lit(True)).alias("liked"),
         _number(taken.amount).alias("amount"),
         _number(taken.discount).alias("discount"),
@@ -39,10 +41,14 @@ def index(ids: DataFrame, *, name: str) -> DataFrame:
 
 
 def interactions(taken: DataFrame, users: DataFrame, items: DataFrame) -> DataFrame:
-    """user, item, day (days since 1970-01-01), weight (occasions on that day on which he liked it; quantity does not count; 0: he has seen
-    it), amount, discount."""
+    """user, item, day (days since 1970-01-01), weight (occasions on that day on which he liked it, or how often these count; 0: he has
+    seen it), amount, discount."""
+    times = F.greatest(F.sum(F.when(F.col("liked"), F.col("times"))), F.lit(0))
     per_day = taken.groupBy("user_id", "item_id", "day").agg(
-        F.count_distinct(F.when(F.col("liked"), F.col("occasion"))).cast("double").alias("weight"),
+        F.when(F.max("times").isNotNull(), times)
+        .otherwise(F.count_distinct(F.when(F.col("liked"), F.col("occasion"))))
+        .cast("double")
+        .alias("weight"),
         exact_sum(F.col("amount")).cast("float").alias("amount"),
         exact_sum(F.col("discount")).cast("float").alias("discount"),
     )

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from nightfold.spark.recommend import als
+from nightfold.spark.recommend import als, knowledge
 from nightfold.spark.recommend.als import AlsSettings
+from nightfold.spark.recommend.nearest import nearest
 from nightfold.spark.windows import Window
 
 import numpy as np
@@ -24,11 +25,38 @@ def learn(spark, tmp_path):
         place = f"file://{tmp_path}/{name}"
         spark.createDataFrame(rows, "user int, item int, day int, weight double").repartition(partitions).write.parquet(place)
         found = {}
-        for row in als.factors(spark, place, windows, settings).collect():
+        made = als.factors(spark, place, windows, settings)
+        for row in made.collect():
             found.setdefault((row["window"], row["kind"]), {})[row["id"]] = row["factors"]
+        made.write.partitionBy("window", "kind").parquet(f"{place}-saved")  # as the stage `features` does
         return found
 
     return fit
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """The same of what was saved, as lists are made of it: {(window, kind): {id: factors}}."""
+
+    def read(name):
+        found = {}
+        for window in WINDOWS[1:]:
+            for kind in ("user", "item"):
+                table = knowledge.table(f"file://{tmp_path}/{name}-saved/window={window.number}/kind={kind}")
+                found[window.number, kind] = dict(zip(table["id"].to_pylist(), table["factors"].to_pylist(), strict=True))
+        return found
+
+    return read
+
+
+def best(found, taken, *, n=3):
+    """user → his n best items of those that he has not had, best first."""
+    users, items = ({key: np.array(of) for key, of in found[1, kind].items()} for kind in ("user", "item"))
+    ids = sorted(items)
+    had = [(row, ids.index(item)) for row, user in enumerate(sorted(users)) for item in ids if (user, item) in taken]
+    vectors = [np.stack([of[key] for key in sorted(of)]).astype(np.float32) for of in (users, items)]
+    row, column = nearest(*vectors, n=n, seen=tuple(np.array(had).T))
+    return {user: [ids[c] for c in column[row == place]] for place, user in enumerate(sorted(users))}
 
 
 def rows(taken):
@@ -69,20 +97,16 @@ def test_what_was_seen_and_not_liked_teaches_nothing(learn, engine):
     assert 9 not in found[1, "user"]
 
 
-def test_both_engines_prefer_the_same(learn):
-    """Products of both, for everything that a user has not had: the same order of tastes."""
+def test_both_engines_prefer_the_same_and_give_the_same_lists_once_they_are_saved(learn, saved):
     draw = np.random.default_rng(3)
-    taken = sorted({(user, int(item) + 10 * (user % 3)) for user in range(30) for item in draw.integers(0, 10, 6)})
-    made = [(user, item, 8, 1.0) for user, item in taken]
+    taken = {(user, int(item) + 10 * (user % 3)) for user in range(30) for item in draw.integers(0, 10, 6)}
     tops = []
     for engine in ("implicit", "mllib"):
+        made = [(user, item, 8, 1.0) for user, item in sorted(taken)]
         found = learn(made, engine, windows=WINDOWS[1:], settings=replace(SETTINGS, factors=3, engine=engine))
-        users, items = found[1, "user"], found[1, "item"]
-        products = {
-            user: {item: float(np.dot(users[user], items[item])) for item in items if (user, item) not in taken} for user in users
-        }
-        tops.append({user: set(sorted(of, key=of.get, reverse=True)[:3]) for user, of in products.items()})
-    shared = np.mean([len(tops[0][user] & tops[1][user]) / 3 for user in tops[0]])
+        tops.append(best(found, taken))
+        assert best(saved(engine), taken) == tops[-1]
+    shared = np.mean([len({*tops[0][user]} & {*tops[1][user]}) / 3 for user in tops[0]])
     assert shared > 0.8
 
 

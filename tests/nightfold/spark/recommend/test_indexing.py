@@ -88,6 +88,18 @@ def test_without_baskets_every_row_is_an_occasion(sales, ids):
     assert row["weight"] == 3.0
 
 
+def test_a_weight_says_how_often_a_row_counts(sales, ids):
+    plays = {"recommend": {"interactions": {"basket": None, "weight": "pieces"}}}
+    rows = [("u1", "song", "t1", 15, "2026-01-01 08:00"), ("u1", "song", "t2", 2, "2026-01-01 09:00")]
+    rows += [("u1", "skipped", "t3", 0, "2026-01-01 08:00"), ("u1", "unknown", "t4", None, "2026-01-01 08:00")]
+    taken = indexing.events(sales(*rows), tiny_shop(plays), until=DS)
+    users, items = indexing.index(ids("u1"), name="user"), indexing.index(ids("song", "skipped", "unknown"), name="item")
+    found = indexing.interactions(taken, users, items).orderBy("item").collect()
+    assert [row["weight"] for row in found] == [0.0, 17.0, 0.0]
+    with pytest.raises(ValueError, match="a basket counts an item once, a weight says how often: name one of them"):
+        tiny_shop({"recommend": {"interactions": {"weight": "pieces"}}})
+
+
 def test_of_ratings_only_what_was_liked_counts_and_the_rest_is_seen(sales, ids):
     rates = {"recommend": {"interactions": {"rating": "pieces", "liked": 4}}}
     taken = sales(("ann", "x", "t1", 5, "2026-01-01 10:00"), ("ann", "y", "t1", 3, "2026-01-01 10:00"))
