@@ -61,11 +61,11 @@ def interval(means: np.ndarray, certainty: float) -> Interval:
     return {"mean": round(float(means[0]), 6), "low": round(float(low), 6), "high": round(float(high), 6)}
 
 
-def by_activity(measured: DataFrame, learned: DataFrame, systems: list[str]) -> list[dict[str, Any]]:
-    """NDCG of each system by how much was known of the user. A row per segment comes to the driver."""
+def by_activity(measured: DataFrame, learned: DataFrame, systems: list[str], *, metric: str) -> list[dict[str, Any]]:
+    """A metric of each system by how much was known of the user. A row per segment comes to the driver."""
     days = learned.groupBy("user").agg(F.count_distinct("day").alias("days"))
     known = measured.join(days, "user", "left").fillna(0, "days")
-    return in_order(_means(known, segment_of(F.col("days")), systems, most=len(SEGMENTS)))
+    return in_order(_means(known, segment_of(F.col("days")), systems, metric, most=len(SEGMENTS)))
 
 
 def segment_of(days: Column) -> Column:
@@ -83,17 +83,17 @@ def in_order(segments: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(segments, key=lambda row: order.index(row["segment"]))
 
 
-def by_value(measured: DataFrame, attributes: DataFrame, systems: list[str]) -> list[dict[str, Any]]:
+def by_value(measured: DataFrame, attributes: DataFrame, systems: list[str], *, metric: str) -> list[dict[str, Any]]:
     """The same by the first attribute of the users, the values of most users.
 
     :param attributes: `user`, and `values`: an array of strings
     """
     label = F.coalesce(F.col("values")[0], F.lit(NOT_KNOWN))
-    return _means(measured.join(attributes, "user", "left"), label, systems, most=VALUES)
+    return _means(measured.join(attributes, "user", "left"), label, systems, metric, most=VALUES)
 
 
-def _means(measured: DataFrame, label: Column, systems: list[str], *, most: int) -> list[dict[str, Any]]:
-    means = [F.avg(f"ndcg_{i}").alias(name) for i, name in enumerate(systems)]
+def _means(measured: DataFrame, label: Column, systems: list[str], metric: str, *, most: int) -> list[dict[str, Any]]:
+    means = [F.avg(f"{metric}_{i}").alias(name) for i, name in enumerate(systems)]
     grouped = measured.groupBy(label.alias("segment")).agg(F.count("*").alias("users"), *means)
     rows = grouped.orderBy(F.desc("users"), "segment").limit(most).collect()
     return [

@@ -130,8 +130,10 @@ def compared(
         | ({CHAMPION: differences["less served"]} if place is not None else {}),
         "champion_differences": {name: differences[f"served less {name}"] for name in job.pipeline.baselines if place is not None},
         "test": found[f"{job.pipeline.metric}_0"]["mean"],
-        "by_activity": by_activity(measured, past, names),
-        "by_attribute": by_value(measured, part(spark, job, "attributes", segments.ATTRIBUTES), names) if users is not None else [],
+        "by_activity": by_activity(measured, past, names, metric=job.pipeline.metric),
+        "by_attribute": by_value(measured, part(spark, job, "attributes", segments.ATTRIBUTES), names, metric=job.pipeline.metric)
+        if users is not None
+        else [],
         "attribute": users.attributes[0] if users is not None else None,
         "by_category": inspection.by_category(judged, part(spark, job, "items", schemas.ITEMS)),
     }
