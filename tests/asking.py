@@ -62,6 +62,7 @@ def publish(store: Store, version: str, *, night: str, keep: int = 3, pipeline: 
         "1228": encode([("00123", 2.5, "bought 3 times"), (version, 1.25, "popular")]),
         "Jürgen Ω": encode([("soap", 1.0, "")]),
     }
+    store.announce(pipeline, version, "a")
     store.write(pipeline, version, "a", records)
     store.write_fallback(pipeline, version, "a", encode([("milk", 9.0, "popular")]))
     store.seal(

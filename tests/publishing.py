@@ -27,6 +27,7 @@ def stage(
 ) -> VersionManifest:
     """Write and seal a version."""
     records = lists(anna="bread") if records is None else records
+    store.announce(pipeline, version, attempt)
     store.write(pipeline, version, attempt, records)
     store.write_fallback(pipeline, version, attempt, FALLBACK)
     return store.seal(

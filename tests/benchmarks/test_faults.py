@@ -159,6 +159,7 @@ def test_a_reader_writes_its_counts_last(valkey_server, monkeypatch):
     valkey_server.client.flushall()
     monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
     store = store_at(valkey_server.uri)
+    store.announce("shop", "v1", "000001-aa")
     store.write("shop", "v1", "000001-aa", {"anna": encode([("milk", 1.0, "")]), "ben": encode([("milk", 1.0, "")])})
     store.write_fallback("shop", "v1", "000001-aa", encode([("popular", 1.0, "")]))
     manifest = {"night": "2017-01-20", "published_at": "2017-12-04T02:41:07+00:00", "keys": 2, "checksum": "0", "model": "m"}

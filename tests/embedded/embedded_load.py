@@ -22,6 +22,7 @@ BATCH = [*KEYS[:20], *STRANGERS]
 def publish(store: Store, version: str, *, night: str, pipeline: str = "shop") -> None:
     """Each list holds one item: the version and the key."""
     attempt = "20260101T020000-0"
+    store.announce(pipeline, version, attempt)
     store.write(pipeline, version, attempt, {key: encode([(f"{version} {key}", 1.0, "")]) for key in KEYS})
     store.write_fallback(pipeline, version, attempt, encode([(f"{version} fallback", 1.0, "")]))
     store.seal(

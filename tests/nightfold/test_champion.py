@@ -29,6 +29,8 @@ def promoted(store: Store, version: str, night: str) -> None:
         facts={"recipe": RECIPE},
         metrics={"ndcg": 0.4},
     )
+    store.announce("shop", version, "a")
+    store.write_fallback("shop", version, "a", b"[]")
     store.seal(manifest)
     assert store.promote("shop", version, store.begin("shop"), 3)
     record(Lake("shop"), manifest)

@@ -66,6 +66,7 @@ def test_old_nights_of_what_can_be_computed_anew_go_but_not_those_that_the_store
     folders = {night: attempt("model", night) for night in (FIRST, SECOND, THIRD)}
     attempt("raw/sales", FIRST)
     attempt("clean", FIRST)
+    store.announce("shop", "v", "a")
     store.seal(
         VersionManifest(pipeline="shop", version="v", night=FIRST, attempt="a", published_at="", keys=0, checksum="", model="")
     )
@@ -82,6 +83,8 @@ def test_the_twin_of_a_version_that_the_store_keeps_stays_also_when_its_night_wa
     attempt("model", SECOND)
     facts = {"twin": f"{served}/twin"}
     manifest = {"night": FIRST, "attempt": "a", "published_at": "", "keys": 0, "checksum": "", "model": ""}
+    for version in "vw":
+        store.announce("shop", version, "a")
     store.seal(VersionManifest(pipeline="shop", version="v", **manifest, facts=facts))
     store.seal(VersionManifest(pipeline="shop", version="w", **manifest, facts={"twin": None}))
     gone = going(store)
@@ -134,6 +137,7 @@ def test_the_runs_of_old_nights_leave_mlflow(store, home, monkeypatch):
     runs = {
         n: tracking.log_training(tiny_shop(), n, grid=grid, metric="ndcg@10", model="m", inputs="i") for n in (FIRST, SECOND, THIRD)
     }
+    store.announce("shop", "v", "a")
     store.seal(
         VersionManifest(pipeline="shop", version="v", night=FIRST, attempt="a", published_at="", keys=0, checksum="", model="")
     )

@@ -20,6 +20,7 @@ def store(home, address, monkeypatch) -> Store:
 
 def published(store: Store, version: str, night: str = NIGHT) -> None:
     """As `publish` leaves it."""
+    store.announce("shop", version, "a")
     store.write("shop", version, "a", {"anna": encode([])})
     store.write_fallback("shop", version, "a", encode([]))
     store.seal(

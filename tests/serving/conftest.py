@@ -64,6 +64,7 @@ def publish(store, home) -> Callable[..., None]:
     def publish(
         pipeline: str, version: str, records: dict[str, bytes], *, night: str, twin: str | None, promote: bool = True
     ) -> None:
+        store.announce(pipeline, version, "a")
         store.write(pipeline, version, "a", records)
         store.write_fallback(pipeline, version, "a", FALLBACK)
         about = {"night": night, "published_at": f"{night}T23:00:00+00:00", "checksum": "0", "model": "m", "facts": {"twin": twin}}

@@ -76,6 +76,7 @@ def test_it_outlives_its_store_and_answers_with_the_fallback_meanwhile(publish, 
         from nightfold.store import VersionManifest, store_at
 
         store = store_at(own.uri)
+        store.announce("shop", "s1", "a")
         store.write("shop", "s1", "a", {"anna": encode([("bread", 1.0, "")])})
         store.write_fallback("shop", "s1", "a", encode([("milk", 1.0, "")]))
         about = {"night": "2017-12-03", "published_at": "2017-12-03T23:00:00+00:00", "checksum": "0", "model": "m"}

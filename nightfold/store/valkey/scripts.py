@@ -52,10 +52,15 @@ SEAL = Script(
 local live, versions, states, leaving, writing, split, history, progress = unpack(KEYS)
 local version, manifest, keep, broken = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local attempt = cjson.decode(manifest).attempt
-redis.call('HDEL', writing, version .. ':' .. attempt)
+local announced = redis.call('HDEL', writing, version .. ':' .. attempt)
 redis.call('HDEL', progress, version .. ':' .. attempt)
 local before = redis.call('HGET', versions, version)
-if before and cjson.decode(before).attempt == broken then
+local whose = before and cjson.decode(before).attempt
+if announced == 0 and whose ~= attempt and (not before or whose == broken) then return false end
+if announced == 1 and before and whose ~= attempt and whose ~= broken then
+  note(history, version, 'gone', 'attempt ' .. attempt .. ' came second: attempt ' .. whose .. ' had it already')
+end
+if before and whose == broken then
   redis.call('HSET', versions, version, manifest)
   if redis.call('GET', live) == before then redis.call('SET', live, manifest) end
   update_split(split, version, manifest)
@@ -144,7 +149,11 @@ ROLLBACK = Script(
     + """
 local live, versions, states, promoted, hold, split, history = unpack(KEYS)
 local from = redis.call('LINDEX', promoted, 0)
-local to, why = ARGV[1], ARGV[2]
+local to, why, expected = ARGV[1], ARGV[2], ARGV[3]
+if from and from ~= expected then
+  if redis.call('HGET', states, expected) == 'bad' and (to == '' or to == from) then return {'done', expected, from} end
+  return {'moved'}
+end
 if to == '' then to = redis.call('LINDEX', promoted, 1) end
 if not from or not to then return {'none'} end
 if to == from or redis.call('LPOS', promoted, to) == false then return {'unknown'} end
@@ -209,6 +218,7 @@ TAKE_TURN = Script(
     + """
 local turn, waiting, counter = unpack(KEYS)
 local me, night, lease, patience = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+redis.call('HDEL', waiting, me)  -- first, for a full store takes what follows a deletion: who makes room needs the turn
 local has = redis.call('HMGET', turn, 'holder', 'night', 'token')
 if has[1] == me then
   redis.call('PEXPIRE', turn, lease)

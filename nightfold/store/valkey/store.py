@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
-from nightfold.errors import BadInput, OlderNight, PromotionHeld, PromotionRefused, StoreError, UnknownVersion
+from nightfold.errors import BadInput, IncompleteVersion, OlderNight, PromotionHeld, PromotionRefused, StoreError, UnknownVersion
 from nightfold.store.base import Change, Split, Staged, Store, Version, VersionManifest
 from nightfold.store.records import checksum, record_digest
 from nightfold.store.valkey import names, scripts
@@ -32,21 +32,21 @@ class ValkeyStore(Turns, Store):
                 return True
 
     def forget(self, pipeline: str, version: str, key: str) -> bool:
-        self._erase(pipeline)
+        amended = False
         while True:  # until nobody has amended it meanwhile
+            self._erase(pipeline)  # also what was amended by a try whose answer was lost: it must not count twice
             before, manifest = self._kept(pipeline, version)
             if manifest is None:
-                return False
+                return amended
             record = names.record(pipeline, version, manifest.attempt, key)
             with self._errors():
                 [kept] = self.wire.get([record])
             if kept is None:
-                return False
+                return amended
             total = checksum([int(manifest.checksum, 16), -record_digest(key, kept)])
             after = manifest.model_copy(update={"keys": manifest.keys - 1, "checksum": total}).model_dump_json()
-            if self._run(scripts.AMEND, pipeline, version, before, after, record):
-                self._erase(pipeline)
-                return True
+            self._run(scripts.AMEND, pipeline, version, before, after, record)
+            amended = True  # if it was: the next round finds no record then
 
     def _kept(self, pipeline: str, version: str) -> tuple[bytes, VersionManifest | None]:
         """A version's manifest, as it stands there and read."""
@@ -132,6 +132,12 @@ class ValkeyStore(Turns, Store):
         with self._errors():  # before its name: who dies in between leaves no version that readers take for one being deleted
             self.wire.set({names.whole(manifest.pipeline, manifest.version, manifest.attempt): b"1"})
         kept = self._run(scripts.SEAL, manifest.pipeline, manifest.version, manifest.model_dump_json(), keep, broken)
+        if kept is None:
+            self._delete(manifest.pipeline, manifest.version, manifest.attempt, earlier=False)
+            raise StoreError(
+                f"{manifest.pipeline}, night {manifest.night}: attempt {manifest.attempt} at version {manifest.version} was taken for "
+                "dead, and what it had written was collected: nothing is sealed, live stays; run the task again"
+            )
         sealed = VersionManifest.model_validate_json(kept)
         for useless in {manifest.attempt, broken} - {sealed.attempt, ""}:
             self._delete(manifest.pipeline, manifest.version, useless, earlier=False)
@@ -143,6 +149,11 @@ class ValkeyStore(Turns, Store):
         if wanted is None:
             raise UnknownVersion(f"{pipeline}: version {version} is not staged: run publish for its night first")
         night = wanted.manifest.night
+        if self.fallback(pipeline, version, wanted.manifest.attempt) is None:
+            raise IncompleteVersion(
+                f"{pipeline}, night {night}: version {version} has lost its records, live stays: clear `publish` of that night in Airflow, "
+                "which writes it anew"
+            )
         verdict, *details = (part.decode() for part in self._run(scripts.PROMOTE, pipeline, version, night, token, keep))
         if verdict in ("done", "already"):
             self._delete_what_left(pipeline)
@@ -162,9 +173,14 @@ class ValkeyStore(Turns, Store):
         raise PromotionRefused(f"{what}: {reasons[verdict]}")
 
     def rollback(self, pipeline: str, to: str | None = None, *, because: str = "") -> tuple[str, str]:
-        verdict, *details = (part.decode() for part in self._run(scripts.ROLLBACK, pipeline, to or "", because))
-        if verdict == "done":
-            return details[0], details[1]
+        while True:  # until nobody has promoted meanwhile
+            live = self.live(pipeline)
+            expected = live.version if live is not None else ""  # a try whose answer was lost must not go back once more
+            verdict, *details = (part.decode() for part in self._run(scripts.ROLLBACK, pipeline, to or "", because, expected))
+            if verdict == "done":
+                return details[0], details[1]
+            if verdict != "moved":
+                break
         candidates = [v.manifest.version for v in self.versions(pipeline) if v.state == "retired"]
         raise UnknownVersion(
             f"{pipeline}: cannot roll back to {to or 'an older version'}: "
@@ -247,18 +263,29 @@ class ValkeyStore(Turns, Store):
                 self._delete(pipeline, version.decode(), attempt.decode(), earlier=True)
                 self.wire.client.hdel(leaving, version)
 
+    def discard(self, pipeline: str, version: str, attempt: str) -> None:
+        if self._run(scripts.ABANDONED, pipeline, version, attempt, 0):
+            self._delete(pipeline, version, attempt, earlier=False)
+
     def _delete(self, pipeline: str, version: str, attempt: str, *, earlier: bool) -> None:
-        """Delete an attempt's records, and those of earlier attempts at the version: they can never be sealed.
+        """Delete an attempt's records, and those of earlier attempts at the version, which are never sealed then.
 
         A later attempt publishes the version anew, and is left alone.
         """
+
+        @functools.cache
+        def useless(whose: str) -> bool:
+            return whose == attempt or (
+                earlier and whose < attempt and bool(self._run(scripts.ABANDONED, pipeline, version, whose, 0))
+            )
+
         prefix = f"nightfold:{pipeline}:{version}:"
         with self._errors():
             self.wire.unlink([names.whole(pipeline, version, attempt)])  # first: who still finds it has read all that there was
             batch: list[bytes] = []
             for key in self._scan(prefix):
                 whose = key.decode().removeprefix(prefix).split(":", 1)[0]
-                if whose == attempt or (earlier and whose < attempt):
+                if useless(whose):
                     batch.append(key)
                 if len(batch) == _BATCH:
                     self.wire.unlink(batch)

@@ -5,6 +5,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
@@ -13,9 +14,13 @@ from redis.cluster import RedisCluster
 from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
+CONNECTIONS = 2000  # to one server, of one client: as many as it has requests on their way
+TURNS = 32  # connections of an event loop
 FIRST_WAIT, LONGEST_WAIT = 0.02, 0.5  # seconds between two tries; each is drawn from nothing to it, so that not all come at once
 GONE = (redis.ConnectionError, redis.TimeoutError)
 """What another try may cure."""
+REFUSED = (redis.ResponseError, redis.exceptions.MaxConnectionsError)
+"""Failures that say nothing of the server's health."""
 FAILURES = (redis.RedisError, RedisClusterException, OSError)
 """All that the servers, or the way to them, may refuse."""
 
@@ -38,7 +43,13 @@ def split_uri(uri: str) -> tuple[str, bool]:
 def _options(retry: type[Retry] | type[AsyncRetry], *, timeout: float, retries: int) -> dict[str, Any]:
     backoff = ExponentialWithJitterBackoff(base=FIRST_WAIT, cap=LONGEST_WAIT)
     again = retry(backoff, retries, supported_errors=GONE)
-    return {"socket_timeout": timeout, "socket_connect_timeout": timeout, "protocol": 3, "retry": again}
+    return {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "protocol": 3,
+        "retry": again,
+        "max_connections": CONNECTIONS,
+    }
 
 
 class Wire:
@@ -113,7 +124,12 @@ class AsyncWire:
     def __init__(self, uri: str, *, timeout: float, retries: int) -> None:
         address, self.clustered = split_uri(uri)
         options = _options(AsyncRetry, timeout=timeout, retries=retries)
-        self._client = (AsyncRedisCluster if self.clustered else AsyncRedis).from_url(address, **options)
+        if self.clustered:
+            self._client = AsyncRedisCluster.from_url(address, **options)
+        else:  # a few connections take turns: to open hundreds at once takes longer than to wait for one
+            wait = (retries + 1) * timeout
+            pool = BlockingConnectionPool.from_url(address, **{**options, "max_connections": TURNS, "timeout": wait})
+            self._client = AsyncRedis.from_pool(pool)
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
         """As Wire.get."""

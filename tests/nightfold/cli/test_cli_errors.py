@@ -102,6 +102,7 @@ def test_a_reader_that_takes_only_the_first_line_meets_no_complaint(process, uri
         checksum="",
         model="",
     )
+    store.announce("shop", "v", "a")
     store.seal(manifest)
     done = subprocess.run(
         ["/bin/sh", "-c", '"$0" lookup shop --all --version v | head -1', str(COMMAND)],

@@ -1,6 +1,7 @@
 """The client on a real server: one round trip, one version, a fallback for everybody, also when the store is gone."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -14,8 +15,10 @@ from nightfold.store import store_at
 from nightfold.store.records import encode
 
 import pytest
+import redis
 from helpers import Valkey, free_port
 from publishing import lists, serve, stage
+from servers import Cluster
 
 
 @pytest.fixture(scope="module")
@@ -243,3 +246,78 @@ def test_a_server_that_answers_nonsense_is_a_failure_of_the_store():
         thread.start()
         with Client(f"redis://127.0.0.1:{listener.getsockname()[1]}/0", retries=0) as client, pytest.raises(StoreError):
             client.lookup("shop", "anna")
+
+
+def test_hundreds_that_ask_at_once_are_all_answered_by_the_store(server, store):
+    serve(store, "v1", {f"p{n}": encode([(f"i{n}", 1.0, "")]) for n in range(300)})
+
+    async def all_of_them():
+        async with AsyncClient(server.uri) as client:
+            return await asyncio.gather(*(client.lookup("shop", f"p{n}") for n in range(300)))
+
+    found = asyncio.run(all_of_them())
+    assert {(answer.source, answer.degraded) for answer in found} == {("model", False)}
+    assert [answer.items[0].id for answer in found] == [f"i{n}" for n in range(300)]
+
+
+def test_what_is_refused_of_one_pipeline_degrades_no_other(server, store, monkeypatch):
+    for pipeline in ("shop", "club"):
+        serve(store, "v1", lists(anna="bread"), pipeline=pipeline)
+    with Client(server.uri) as client:
+        for pipeline in ("shop", "club"):
+            client.lookup(pipeline, "anna")
+        get = client._wire.get
+
+        def refused(keys):
+            if any("club" in key for key in keys):
+                raise redis.exceptions.NoPermissionError("no permission to access one of the keys")
+            return get(keys)
+
+        monkeypatch.setattr(client._wire, "get", refused)
+        assert client.lookup("club", "anna").degraded
+        assert not client.lookup("shop", "anna").degraded
+
+
+def test_a_store_that_comes_back_empty_gives_the_fallback_from_memory(server, store):
+    serve(store, "v1", lists(anna="bread"))
+    with Client(server.uri, pointer_seconds=0) as client:
+        assert client.lookup("shop", "anna").source == "model"
+        server.client.flushall()
+        answer = client.lookup("shop", "anna")
+        assert (answer.source, answer.degraded, answer.items[0].id) == ("fallback", True, "milk")
+        with pytest.raises(StoreError, match="shop: the store has lost what was live"):
+            client.live("shop")
+        serve(store, "v2", lists(anna="eggs"))
+        assert client.lookup("shop", "anna").version == "v2"
+
+
+def test_a_later_release_may_say_more_of_a_version_and_what_is_none_gives_the_fallback(server, store):
+    serve(store, "v1", lists(anna="bread"))
+    pointer = "nightfold:{shop}:live"
+    said = json.loads(server.client.get(pointer))
+    server.client.set(pointer, json.dumps(said | {"of_a_later_release": 1}))
+    with Client(server.uri, pointer_seconds=0) as client:
+        assert client.lookup("shop", "anna").items[0].id == "bread"
+        server.client.set(pointer, json.dumps({"version": "v1"}))
+        assert client.lookup("shop", "anna").degraded
+    with Client(server.uri) as fresh, pytest.raises(StoreError, match="what is live was written by another release"):
+        fresh.lookup("shop", "anna")
+    server.client.flushall()
+
+
+def test_on_a_cluster_a_reader_of_few_rights_reads_from_all_nodes(tmp_path):
+    with Cluster(tmp_path) as cluster:
+        store = store_at(cluster.uri)
+        people = [f"p{n}" for n in range(60)]
+        serve(store, "v1", {person: encode([(person, 1.0, "")]) for person in people})
+        assert min(node.dbsize() for node in cluster.nodes) > 10, "keys are spread over all"
+        with Client(cluster.uri_of("reader")) as client:
+            assert [answer.items[0].id for answer in client.lookup_many("shop", people)] == people
+
+        async def read():
+            async with AsyncClient(cluster.uri_of("reader")) as client:
+                return await client.lookup_many("shop", [*people, "nobody"])
+
+        found = asyncio.run(read())
+        assert [answer.source for answer in found] == ["model"] * 60 + ["fallback"]
+        store.wire.close()

@@ -14,6 +14,7 @@ from nightfold.errors import (
 )
 from nightfold.store import Store, store_at
 from nightfold.store.records import checksum, decode, encode, record_digest
+from nightfold.store.valkey import scripts
 from nightfold.whole import all_lists
 
 import pytest
@@ -206,6 +207,7 @@ def test_another_attempt_takes_the_place_of_a_broken_one_and_of_no_other(store, 
     serve(store, "v1", lists(anna="bread"), attempt="1")
     whole = store.find("shop", "v1").manifest
     for attempt, item in (("2", "soap"), ("3", "eggs")):
+        store.announce("shop", "v1", attempt)
         store.write("shop", "v1", attempt, lists(anna=item))
         store.write_fallback("shop", "v1", attempt, FALLBACK)
     assert store.seal(whole.model_copy(update={"attempt": "3"}), broken="0") == whole, "0 is not the attempt that counts"
@@ -295,3 +297,45 @@ def test_any_change_changes_the_checksum(changed):
         return checksum(record_digest(key, record) for key, record in records.items())
 
     assert of(changed) != of({"a": b"1", "b": b"2"})
+
+
+def test_a_rollback_whose_answer_was_lost_does_not_go_back_once_more(store):
+    for day in (1, 2, 3):
+        serve(store, f"v{day}", night=f"2017-12-0{day}")
+    asked = ("shop", "", "wrong prices", "v3")
+    first_time, again = (store._run(scripts.ROLLBACK, *asked) for _ in range(2))
+    assert again == first_time == [b"done", b"v3", b"v2"]
+    assert states(store) == {"v1": "retired", "v2": "live", "v3": "bad"}
+    assert store.rollback("shop") == ("v2", "v1"), "asked for anew, it goes on"
+
+
+def test_what_was_collected_is_never_sealed(store, names):
+    serve(store, "v1", lists(anna="bread"))
+    store.announce("shop", "v2", "a2")
+    store.write("shop", "v2", "a2", lists(anna="soap"))
+    store.collect("shop", older_than=0)
+    with pytest.raises(
+        StoreError, match="night 2017-12-04: attempt a2 at version v2 was taken for dead, and what it had written was"
+    ):
+        store.seal(store.live("shop").model_copy(update={"version": "v2", "attempt": "a2", "night": "2017-12-04"}))
+    assert states(store) == {"v1": "live"}
+    assert [name for name in names() if ":v2:" in name] == []
+
+
+def test_an_earlier_attempt_whose_lists_went_with_its_version_is_never_sealed(store, names):
+    store.announce("shop", "v1", "a1")
+    store.write("shop", "v1", "a1", lists(anna="soap"))
+    serve(store, "v1", lists(anna="bread"), attempt="a2", night="2017-12-01", keep=1)
+    serve(store, "v2", lists(anna="eggs"), attempt="a3", night="2017-12-02", keep=1)
+    assert [name for name in names() if ":v1:" in name] == []
+    with pytest.raises(StoreError, match="attempt a1 at version v1 was taken for dead"):
+        store.seal(store.live("shop").model_copy(update={"version": "v1", "attempt": "a1"}))
+
+
+def test_a_version_that_has_lost_its_records_does_not_go_live(store, backend, names):
+    serve(store, "v1", night="2017-12-01")
+    stage(store, "v2", night="2017-12-02")
+    backend.delete(next(name for name in names() if ":v2:" in name and name.endswith(":fallback")))
+    with pytest.raises(IncompleteVersion, match="night 2017-12-02: version v2 has lost its records, live stays: clear `publish`"):
+        store.promote("shop", "v2", store.begin("shop"), 3)
+    assert states(store) == {"v1": "live", "v2": "verified"}

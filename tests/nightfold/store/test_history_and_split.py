@@ -6,6 +6,7 @@ from nightfold.buckets import bucket, place
 from nightfold.errors import BadInput, IncompleteVersion, UnknownVersion
 from nightfold.store import VersionManifest
 from nightfold.store.records import checksum, encode, record_digest
+from nightfold.store.valkey import scripts
 from nightfold.whole import is_whole, verify
 
 import pytest
@@ -23,8 +24,6 @@ def happened(store, version: str) -> list[tuple[str, str]]:
 
 
 def test_every_change_of_a_version_is_kept_with_its_time_and_cause(store):
-    store.announce("shop", "v1", "20171204T023000-0")
-    assert [(s.version, s.attempt) for s in store.staged("shop")] == [("v1", "20171204T023000-0")]
     serve(store, "v1", night="2017-12-01", keep=2)
     assert store.staged("shop") == []
     for night in ("02", "03"):
@@ -45,6 +44,30 @@ def test_a_rollback_says_why_in_the_history_and_to_who_asks_why_promotions_wait(
     assert happened(store, "v3")[-1] == ("bad", "rolled back from v3: prices of yesterday")
     assert happened(store, "v2")[-1] == ("live", "rolled back from v3: prices of yesterday")
     assert store.held("shop") == "rolled back from v3: prices of yesterday"
+
+
+def test_what_is_announced_is_staged_until_it_is_sealed_or_discarded(store, names):
+    store.announce("shop", "v1", "20171204T023000-0")
+    assert [(s.version, s.attempt) for s in store.staged("shop")] == [("v1", "20171204T023000-0")]
+    stage(store, "v1")
+    assert store.staged("shop") == []
+    store.discard("shop", "v1", "20171204T023000-0")
+    assert verify_count(store, "v1") == 1, "what was sealed stays"
+    store.announce("shop", "v2", "a")
+    store.write("shop", "v2", "a", lists(anna="eggs", ben="eggs"))
+    store.discard("shop", "v2", "a")
+    assert [name for name in names() if ":v2:" in name] == []
+    assert happened(store, "v2")[1:] == [("gone", "attempt a was never sealed")]
+
+
+def verify_count(store, version: str) -> int:
+    return sum(1 for _ in store.keys("shop", version, store.find("shop", version).manifest.attempt))
+
+
+def test_who_comes_second_to_a_version_is_gone_with_a_word(store):
+    for attempt in ("a1", "a2"):
+        stage(store, "v1", attempt=attempt)
+    assert happened(store, "v1")[-1] == ("gone", "attempt a2 came second: attempt a1 had it already")
 
 
 def test_what_was_never_sealed_is_gone_with_a_word_and_once(store):
@@ -151,6 +174,7 @@ def test_a_remark_or_a_repair_of_the_second_version_reaches_its_readers_too(stor
     store.remark("shop", "v2", "sales changed since")
     assert store.divided("shop").manifest.remarks == ["sales changed since"]
     whole = store.find("shop", "v2").manifest
+    store.announce("shop", "v2", "a2")
     store.write("shop", "v2", "a2", {p: encode([("anew", 1.0, "")]) for p in PEOPLE})
     store.write_fallback("shop", "v2", "a2", FALLBACK)
     store.seal(whole.model_copy(update={"attempt": "a2"}), broken=whole.attempt)
@@ -162,6 +186,7 @@ def test_a_remark_or_a_repair_of_the_second_version_reaches_its_readers_too(stor
 
 def sealed(store, records: dict[str, bytes]) -> None:
     """Live, with its true checksum."""
+    store.announce("shop", "v1", "a")
     store.write("shop", "v1", "a", records)
     store.write_fallback("shop", "v1", "a", FALLBACK)
     content = checksum(record_digest(key, record) for key, record in {**records, "": FALLBACK}.items())
@@ -209,3 +234,20 @@ def test_forgetting_that_died_in_the_middle_is_ended_by_the_next(store, names, m
     assert store.forget("shop", "v1", "anna") is False
     assert [name for name in names() if "anna" in name] == []
     assert verify(store, "shop").keys == 1, "it was counted off once"
+
+
+def test_a_key_is_counted_off_once_though_the_answer_was_lost_and_it_was_sent_again(store, monkeypatch):
+    sealed(store, lists(anna="bread", ben="eggs", cleo="soap"))
+    run, lost = store._run, []
+
+    def loses(script, *arguments):
+        found = run(script, *arguments)
+        if script is scripts.AMEND and not lost:
+            lost.append(found)
+            return run(script, *arguments)  # as the client does that heard nothing
+        return found
+
+    monkeypatch.setattr(store, "_run", loses)
+    assert store.forget("shop", "v1", "anna") is True
+    assert lost == [1]
+    assert verify(store, "shop").keys == 2
