@@ -3,10 +3,13 @@
 A key is `nf_ID_SECRET`. The file holds SHA-256 of the secret: it is 256 random bits, so that a slow hash would protect nothing more.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import hmac
 import re
 import secrets
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -84,7 +87,7 @@ def add(file: Path, name: str, *, pipelines: list[str], scopes: list[str]) -> tu
     """
     if unknown := [scope for scope in scopes if scope not in SCOPES]:
         raise BadInput(f"scope {unknown[0]!r}: there are: {', '.join(SCOPES)}")
-    kept, id_, secret = load(file), secrets.token_hex(6), secrets.token_urlsafe(32)
+    id_, secret = secrets.token_hex(6), secrets.token_urlsafe(32)
     key = ApiKey(
         id=id_,
         name=name,
@@ -93,17 +96,28 @@ def add(file: Path, name: str, *, pipelines: list[str], scopes: list[str]) -> tu
         scopes=scopes,
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    _write(file, [*kept.by_id.values(), key])
+    with _alone(file):
+        _write(file, [*load(file).by_id.values(), key])
     return key, f"nf_{id_}_{secret}"
 
 
 def revoke(file: Path, id_: str) -> ApiKey:
     """Take a key out of the file. Raises BadInput when it is not there."""
-    kept = load(file).by_id
-    if id_ not in kept:
-        raise BadInput(f"{file}: no key {id_!r}; there are: {', '.join(kept) or 'none'}")
-    _write(file, [key for key in kept.values() if key.id != id_])
+    with _alone(file):
+        kept = load(file).by_id
+        if id_ not in kept:
+            raise BadInput(f"{file}: no key {id_!r}; there are: {', '.join(kept) or 'none'}")
+        _write(file, [key for key in kept.values() if key.id != id_])
     return kept[id_]
+
+
+@contextlib.contextmanager
+def _alone(file: Path) -> Iterator[None]:
+    """One change after the other: none is lost."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f".{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _write(file: Path, keys: list[ApiKey]) -> None:

@@ -1,7 +1,8 @@
 """Who asks, and whether he may: an API key with the scope and the pipeline, and not more often than allowed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 from nightfold import api_keys
 from nightfold.errors import BadInput
@@ -9,6 +10,8 @@ from serving.configuration import Configuration
 from serving.problems import Problem
 
 from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.responses import Response
 
 LOOK_EVERY = 1.0  # seconds between two looks at the file of keys
 UNKNOWN = {"WWW-Authenticate": "Bearer"}
@@ -23,6 +26,7 @@ class Access:
     def __init__(self, configuration: Configuration, *, say: Callable[[str], None]) -> None:
         self.configuration, self.say = configuration, say
         self._keys, self._stamp, self._looked = api_keys.Keys([]), (0, 0), 0.0
+        self._trouble = ""
         self._counts: dict[str, tuple[int, int, int]] = {}
         self._look()
 
@@ -38,7 +42,7 @@ class Access:
         request.state.client = key.id if key is not None else "anonymous"
         self._count(request.state.client)
         if key is not None and scope is not None and not key.allows(pipeline, scope):
-            where = f" of {pipeline}" if pipeline is not None else ""
+            where = f" of {'all pipelines' if pipeline == api_keys.EVERY else pipeline}" if pipeline is not None else ""
             raise Problem(403, f"this key is not for {scope}{where}")
 
     def _count(self, who: str) -> None:
@@ -66,6 +70,12 @@ class Access:
             stamp = (there.st_mtime_ns, there.st_ino)
         except FileNotFoundError:
             stamp = (0, 0)
+        except OSError as error:
+            if str(error) != self._trouble:
+                self.say(f"{self.configuration.keys}: cannot be read, the keys stay as they were: {error}")
+            self._trouble = str(error)
+            return
+        self._trouble = ""
         if stamp == self._stamp:
             return
         self._stamp = stamp
@@ -76,10 +86,26 @@ class Access:
             self.say(str(error))
 
 
-def allowed(scope: str | None) -> Callable[[Request], None]:
-    """A dependency of a route: the key's scope (None: any), and the pipeline that its path names."""
+def guarded(scope: str) -> type[APIRoute]:
+    """Routes that look at the key before they read the body: nobody's body is taken apart."""
+
+    class Guarded(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def checked(request: Request) -> Response:
+                request.app.state.access.may(request, scope, request.path_params.get("pipeline"))
+                return await handle(request)
+
+            return checked
+
+    return Guarded
+
+
+def allowed(scope: str | None, *, of_all: bool = False) -> Callable[[Request], None]:
+    """A dependency of a route: the key's scope (None: any), and the pipeline that its path names; `of_all`: it tells of all of them."""
 
     async def check(request: Request) -> None:
-        request.app.state.access.may(request, scope, request.path_params.get("pipeline"))
+        request.app.state.access.may(request, scope, api_keys.EVERY if of_all else request.path_params.get("pipeline"))
 
     return check

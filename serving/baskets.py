@@ -5,14 +5,15 @@ from typing import Annotated
 
 from nightfold.errors import BadInput
 from nightfold.twins.baskets import HEAVIEST, Baskets
-from serving.access import allowed
-from serving.finding import Length, Named, Text, about, answer, champion, line, of_the_model
+from serving.access import guarded
+from serving.configuration import MOST
+from serving.finding import About, Length, Named, Text, about, answer, champion, line, of_the_model
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["baskets"], dependencies=[Depends(allowed("baskets"))])
+router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["baskets"], route_class=guarded("baskets"))
 Weight = Annotated[float, Field(gt=0, le=HEAVIEST, strict=True)]
 
 
@@ -24,31 +25,25 @@ class Basket(BaseModel):
         json_schema_extra={"examples": [{"basket": {"1029743": 2, "995242": 1}, "n": 10, "only": {"department": ["GROCERY"]}}]},
     )
 
-    basket: dict[Text, Weight] = Field(max_length=1000)
+    basket: dict[Text, Weight] = Field(max_length=MOST)
     n: Length = 20
-    without: list[Text] = Field(default=[], max_length=1000, description="Items to leave out")
+    without: list[Text] = Field(default=[], max_length=MOST, description="Items to leave out")
     only: dict[str, list[str]] = Field(
         default={}, max_length=10, description="Column of the catalogue → values; an item must have one of them"
     )
 
 
-class Suggested(BaseModel):
+class Suggested(About):
     class Suggestion(BaseModel):
         id: str
         score: float
 
-    pipeline: str
-    version: str
-    night: str
-    published_at: str
     source: str = Field(description="basket, or popularity: nothing of the basket is known")
     unknown: list[str] = Field(description="Items of the basket that are not known")
     items: list[Suggestion]
 
 
-class Catalogue(BaseModel):
-    pipeline: str
-    version: str
+class Catalogue(About):
     columns: dict[str, list[str]] = Field(description="By what lists can be narrowed down: column → its values")
 
 
@@ -80,4 +75,4 @@ async def suggest(request: Request, pipeline: Named, asked: Basket) -> Response:
 @router.get("/catalogue", responses={200: {"model": Catalogue}}, response_model=None, summary="By what lists can be narrowed down")
 async def catalogue(request: Request, pipeline: Named) -> Response:
     current, twin = champion(request, pipeline, Baskets)
-    return answer({"pipeline": pipeline, "version": current.manifest.version, "columns": twin.columns})
+    return answer({**about(pipeline, current.manifest), "columns": twin.columns})

@@ -7,6 +7,9 @@ from nightfold import api_keys
 from nightfold.errors import BadInput
 from nightfold.settings import setting
 
+MOST = 1000
+"""Keys, rows or items of one request: what the OpenAPI document says."""
+
 
 @dataclass(frozen=True)
 class Configuration:
@@ -22,8 +25,8 @@ class Configuration:
     """Requests of one key in a second; answers that are refused count, too."""
     body: int = 1_048_576
     """Bytes of a request's body."""
-    batch: int = 1000
-    """Keys or rows of one request."""
+    batch: int = MOST
+    """Keys or rows of one request, at most MOST."""
     pipelines: frozenset[str] = frozenset()
     """Those that are served; empty: all."""
 
@@ -38,15 +41,17 @@ def from_environment() -> Configuration:
         drain=_whole("NIGHTFOLD_SERVING_DRAIN", 5),
         rate=_whole("NIGHTFOLD_SERVING_RATE", 2000),
         body=_whole("NIGHTFOLD_SERVING_BODY", 1_048_576),
-        batch=_whole("NIGHTFOLD_SERVING_BATCH", 1000),
+        batch=_whole("NIGHTFOLD_SERVING_BATCH", MOST, most=MOST),
         pipelines=frozenset(filter(None, (setting("NIGHTFOLD_SERVING_PIPELINES") or "").replace(" ", "").split(","))),
     )
 
 
-def _whole(name: str, default: int) -> int:
+def _whole(name: str, default: int, *, most: int | None = None) -> int:
     value = setting(name) or str(default)
     if not value.isdecimal():
         raise BadInput(f"{name}={value}: give a whole number")
+    if most is not None and int(value) > most:
+        raise BadInput(f"{name}={value}: give at most {most:,}")
     return int(value)
 
 

@@ -1,5 +1,7 @@
 """What a path names: the pipeline, and the model that is served of it."""
 
+import time
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from nightfold.errors import BadInput
@@ -9,7 +11,7 @@ from serving.served import Champion, Line, Twin
 
 import msgspec
 from fastapi import Path, Request
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 from starlette.responses import Response
 
 T = TypeVar("T", bound=Twin)
@@ -63,10 +65,21 @@ def champion(request: Request, pipeline: str, kind: type[T]) -> tuple[Champion, 
     return found.champion, found.champion.twin
 
 
+class About(BaseModel):
+    """Which version an answer is of, and how old it is."""
+
+    pipeline: str
+    version: str
+    night: str
+    published_at: str
+    age_seconds: float = Field(description="Since it was published")
+
+
 def about(pipeline: str, manifest: VersionManifest) -> dict[str, Any]:
-    """Which version an answer is of."""
+    """As About."""
+    age = max(0.0, time.time() - datetime.fromisoformat(manifest.published_at).timestamp())
     facts = {"version": manifest.version, "night": manifest.night, "published_at": manifest.published_at}
-    return {"pipeline": pipeline, **facts}
+    return {"pipeline": pipeline, **facts, "age_seconds": round(age, 1)}
 
 
 def of_the_model(error: BadInput) -> Problem:

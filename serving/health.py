@@ -35,7 +35,7 @@ async def ready(request: Request) -> Response:
     "/metrics",
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     response_model=None,
-    dependencies=[Depends(allowed("metrics"))],
+    dependencies=[Depends(allowed("metrics", of_all=True))],
     summary="For Prometheus",
 )
 async def metrics(request: Request) -> Response:

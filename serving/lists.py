@@ -4,19 +4,19 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 from nightfold.client import Answer, Item
-from nightfold.twins.baskets import Baskets
-from serving.access import allowed
+from serving.access import guarded
+from serving.configuration import MOST
 from serving.finding import NAME, Length, Named, Text, answer, line
 from serving.problems import Problem
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["lists"])
+router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["lists"], route_class=guarded("lists"))
 OPTION = r"^[^:]+:[\s\S]+$"
 
 
@@ -68,9 +68,9 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"keys": ["1228", "901"], "n": 10}]})
 
-    keys: list[Text] = Field(min_length=1, max_length=1000)
+    keys: list[Text] = Field(min_length=1, max_length=MOST)
     n: Length | None = None
-    without: list[Text] = Field(default=[], max_length=1000, description="Items to leave out")
+    without: list[Text] = Field(default=[], max_length=MOST, description="Items to leave out")
     only: dict[str, list[str]] = Field(
         default={}, max_length=10, description="Column of the catalogue → values; an item must have one of them"
     )
@@ -82,7 +82,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     n: Annotated[int | None, Field(ge=1, le=1000)] = None
-    without: list[Text] = Field(default=[], max_length=1000)
+    without: list[Text] = Field(default=[], max_length=MOST)
     only: list[Annotated[str, Field(pattern=OPTION)]] = Field(default=[], max_length=100)
 
 
@@ -153,7 +153,6 @@ router.add_api_route(
 
 @router.post(
     "/lists",
-    dependencies=[Depends(allowed("lists"))],
     responses={200: {"model": ListsShown}},
     response_model=None,
     summary="The lists of many keys, in their order",
@@ -185,10 +184,9 @@ async def _read(
 
 
 def _chooser(request: Request, pipeline: str, only: dict[str, list[str]]):
-    """Whether an item has one of the wanted values of every column; one that the model does not know has none."""
-    current = line(request, pipeline).champion
-    twin = current.twin if current is not None else None
-    if not isinstance(twin, Baskets):
+    """Whether an item has one of the wanted values of every column, by the newest catalogue; one that is not in it has none."""
+    twin = line(request, pipeline).catalogue
+    if twin is None:
         raise Problem(409, f"only: {pipeline} has no catalogue to look at now")
     if unknown := [column for column in only if column not in twin.columns]:
         raise Problem(409, f"only: no column {unknown[0]!r}; there are: {', '.join(twin.columns) or 'none'}")

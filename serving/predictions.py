@@ -4,15 +4,16 @@ import asyncio
 
 from nightfold.errors import BadInput
 from nightfold.twins.predictions import Predictions
-from serving.access import allowed
-from serving.finding import Named, Text, about, answer, champion, of_the_model
+from serving.access import guarded
+from serving.configuration import MOST
+from serving.finding import About, Named, Text, about, answer, champion, of_the_model
 from serving.problems import Problem
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 from starlette.responses import Response
 
-router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["predictions"], dependencies=[Depends(allowed("predictions"))])
+router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["predictions"], route_class=guarded("predictions"))
 Value = StrictInt | StrictFloat | StrictBool | Text | None
 
 
@@ -24,21 +25,15 @@ class Rows(BaseModel):
         json_schema_extra={"examples": [{"rows": [{"visits_rows_28": 4, "visits_since_last": 2, "households_income": None}]}]},
     )
 
-    rows: list[dict[str, Value]] = Field(min_length=1, max_length=1000)
+    rows: list[dict[str, Value]] = Field(min_length=1, max_length=MOST)
 
 
-class Predicted(BaseModel):
-    pipeline: str
-    version: str
-    night: str
-    published_at: str
+class Predicted(About):
     what: str = Field(description="probability (of class 1), or number")
     predictions: list[float | None] = Field(description="One for each row; null: beyond all numbers")
 
 
-class Features(BaseModel):
-    pipeline: str
-    version: str
+class Features(About):
     numbers: list[str]
     categories: dict[str, list[str]] = Field(description="Name → the values that the model knows")
 
@@ -65,4 +60,4 @@ async def predict(request: Request, pipeline: Named, asked: Rows) -> Response:
 @router.get("/features", responses={200: {"model": Features}}, response_model=None, summary="What a row may hold")
 async def features(request: Request, pipeline: Named) -> Response:
     current, twin = champion(request, pipeline, Predictions)
-    return answer({"pipeline": pipeline, "version": current.manifest.version, **twin.features})
+    return answer({**about(pipeline, current.manifest), **twin.features})

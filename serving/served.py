@@ -40,6 +40,8 @@ class Line:
     file: Pipeline
     client: AsyncClient
     champion: Champion | None = None
+    catalogue: Baskets | None = None
+    """The newest that a model brought along: it outlives nights on which a baseline is served."""
     looked: bool = False
     """Whether it is known by now if anything is published."""
     failed: str = ""
@@ -83,7 +85,7 @@ class Served:
             return "it is about to end"
         waiting = [name for name, one in self.pipelines.items() if not one.looked]
         if waiting:
-            return f"not looked at yet: {', '.join(waiting)}"
+            return f"{len(waiting)} of {len(self.pipelines)} pipelines are not looked at yet"
         if not any(one.champion for one in self.pipelines.values()):
             return "nothing is published yet"
         return None
@@ -158,6 +160,8 @@ class Served:
                 one.champion, one.looked, one.broken = before or Champion(manifest, None), True, which
             return
         one.champion, one.looked, one.failed = Champion(manifest, twin), True, ""
+        if isinstance(twin, Baskets):
+            one.catalogue = twin
         model = "its model" if twin is not None else "no model"
         self.say(f"{name}: version {manifest.version} of night {manifest.night} is served, and {model}")
 

@@ -122,6 +122,24 @@ def balanced(tmp_path_factory):
             replica.server_close()
 
 
+def test_an_id_that_is_none_is_passed_on_to_nobody(balanced):
+    """HAProxy splits a header at its commas where it is not asked for the whole."""
+    port, replicas, _ = balanced
+    replicas[0].dies = ""
+    for given in ([b'ok, e", "detail": "forged'], [b"one", b"two"], [b"x" * 65]):
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as connection:
+            connection.putrequest("GET", "/v1/pipelines")
+            for value in given:
+                connection.putheader("X-Request-Id", value)
+            connection.endheaders()
+            answer = connection.getresponse()
+            answer.read()
+        asked = [request_id for replica in replicas for _, _, request_id in replica.asked]
+        assert len(asked[-1]) == 36
+        assert {len(request_id) for request_id in asked} == {36}
+        assert answer.headers["X-Request-Id"] in asked
+
+
 def ask(port: int, method: str, path: str) -> int:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT)) as connection:
         try:

@@ -1,6 +1,7 @@
 """API keys: told once, kept hashed, taken away."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 from nightfold import api_keys
 from nightfold.errors import BadInput
@@ -60,3 +61,10 @@ def test_no_file_is_no_keys_and_a_broken_one_is_refused(tmp_path):
     with pytest.raises(BadInput, match="scope 'write': there are: lists, "):
         api_keys.add(tmp_path / "new.json", "x", pipelines=["*"], scopes=["write"])
     assert not (tmp_path / "new.json").exists()
+
+
+def test_of_many_changes_at_once_none_is_lost(tmp_path):
+    file = tmp_path / "keys.json"
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda n: api_keys.add(file, f"n{n}", pipelines=["*"], scopes=["lists"]), range(40)))
+    assert set(api_keys.load(file).by_id) == {key.id for key, _ in made}

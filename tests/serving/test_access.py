@@ -53,7 +53,8 @@ def test_nobody_is_let_in_without_a_key_that_is_for_it(replica, keys, method, pa
     _, text = api_keys.add(keys, "others", pipelines=["*"], scopes=others)
     wait_for(lambda: ask(bearer(text)).status_code == 403, what="the new key")
     assert_problem(ask(bearer(text)), 403, f"this key is not for {scope}")
-    _, right = api_keys.add(keys, "this", pipelines=["shop", "club"], scopes=[scope])
+    of = ["*"] if scope == "metrics" else ["shop", "club"]  # metrics tell of all
+    _, right = api_keys.add(keys, "this", pipelines=of, scopes=[scope])
     wait_for(lambda: ask(bearer(right)).status_code == 200, what="the right key")
 
 
@@ -62,6 +63,37 @@ def test_a_key_of_one_pipeline_is_for_no_other(replica, keys):
     wait_for(lambda: replica.get("/v1/pipelines/club/lists/m1", headers=bearer(text)).status_code == 200, what="the new key")
     assert_problem(replica.get("/v1/pipelines/shop/lists/anna", headers=bearer(text)), 403, "this key is not for lists of shop")
     assert [one["pipeline"] for one in replica.get("/v1/pipelines", headers=bearer(text)).json()["pipelines"]] == ["club"]
+
+
+def test_metrics_tell_of_all_pipelines_and_are_for_no_key_of_one(replica, keys):
+    _, text = api_keys.add(keys, "club", pipelines=["club"], scopes=["metrics"])
+    wait_for(lambda: replica.get("/metrics", headers=bearer(text)).status_code == 403, what="the new key")
+    assert_problem(replica.get("/metrics", headers=bearer(text)), 403, "this key is not for metrics of all pipelines")
+
+
+@pytest.mark.parametrize(("method", "path", "body", "scope"), [route for route in ROUTES if route[0] == "POST"])
+@pytest.mark.parametrize("nonsense", [b"{", b"[1]", b"\xff"])
+def test_nobodys_body_is_not_taken_apart(published, keys, key, method, path, body, scope, nonsense):
+    with TestClient(create(Configuration(keys=keys, rate=5))) as client:
+        said = [client.post(path, content=nonsense, headers={"Content-Type": "application/json"}).status_code for _ in range(20)]
+        assert set(said) == {401, 429}, "and counts as one of nobody's"
+        with_key = client.post(path, content=nonsense, headers={"Content-Type": "application/json", **bearer(key)})
+        assert with_key.status_code in (400, 422)
+
+
+def test_a_file_of_keys_that_cannot_be_read_leaves_them_as_they_were(replica, keys, monkeypatch, capsys):
+    access, stat = replica.app.state.access, type(keys).stat
+
+    def stale(path, **given):
+        if path == keys:
+            raise OSError(116, "Stale file handle")
+        return stat(path, **given)
+
+    monkeypatch.setattr(type(keys), "stat", stale)
+    for _ in range(2):
+        access._looked = 0.0
+        assert replica.get("/v1/pipelines/shop/lists/anna").status_code == 200
+    assert capsys.readouterr().out.count("Stale file handle") == 1
 
 
 def test_keys_are_rotated_without_a_restart(replica, keys, key):

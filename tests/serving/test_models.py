@@ -3,9 +3,11 @@
 import json
 import math
 import threading
+import time
 
 from nightfold.store.records import encode
 from nightfold.twins import folder
+from serving import served
 from serving.app import create
 from serving.configuration import Configuration
 from serving.finding import answer
@@ -24,6 +26,7 @@ def test_rows_get_predictions_in_their_order(replica):
     rows = [{"visits": 0, "town": "upper"}, {"visits": E2}, {}, {"visits": None, "town": "elsewhere"}]
     found = replica.post(f"{CLUB}/predictions", json={"rows": rows}).json()
     assert found.pop("predictions") == pytest.approx([110.0, 102.0, 101.0, 101.0])
+    assert found.pop("age_seconds") > 0
     assert found == {
         "pipeline": "club",
         "version": "c1",
@@ -31,9 +34,9 @@ def test_rows_get_predictions_in_their_order(replica):
         "published_at": "2017-12-03T23:00:00+00:00",
         "what": "number",
     }
-    assert replica.get(f"{CLUB}/features").json() == {
-        "pipeline": "club",
-        "version": "c1",
+    told = replica.get(f"{CLUB}/features").json()
+    assert (told["version"], told["night"]) == ("c1", "2017-12-03")
+    assert {name: told[name] for name in ("numbers", "categories")} == {
         "numbers": ["visits"],
         "categories": {"town": ["lower", "upper"]},
     }
@@ -139,6 +142,43 @@ def test_a_baseline_is_served_as_lists_and_has_no_model_to_ask(replica, publish)
     wait_for(lambda: replica.get(CLUB).json()["version"] == "c2", what="the baseline")
     assert replica.get(CLUB).json()["model"] is False
     assert_problem(replica.post(f"{CLUB}/predictions", json={"rows": [{}]}), 409, "a baseline is served, or its model has no twin")
+
+
+def test_the_newest_catalogue_narrows_lists_down_also_on_a_night_of_a_baseline(replica, publish):
+    publish("shop", "s2", {"anna": encode([("bread", 1.0, ""), ("butter", 0.5, "")])}, night="2017-12-04", twin=None)
+    wait_for(lambda: (replica.get(SHOP).json()["version"], replica.get(SHOP).json()["model"]) == ("s2", False), what="the baseline")
+    found = replica.get(f"{SHOP}/lists/anna?only=shelf:dairy").json()
+    assert (found["version"], [item["id"] for item in found["items"]]) == ("s2", ["butter"])
+    assert_problem(replica.post(f"{SHOP}/baskets", json={"basket": {}}), 409, "a baseline is served, or its model has no twin")
+
+
+def test_a_replica_is_not_ready_before_the_model_of_what_is_published_is_loaded(publish, home, keys, key, monkeypatch):
+    publish("shop", "s1", {}, night="2017-12-03", twin=shop_twin(home / "lake", "shop/twin1"))
+    may, load = threading.Event(), served._load
+
+    def slowly(*given):
+        assert may.wait(30)
+        return load(*given)
+
+    monkeypatch.setattr(served, "_load", slowly)
+    with TestClient(create(Configuration(keys=keys)), headers={"Authorization": f"Bearer {key}"}) as client:
+        wait_for(lambda: client.get(f"{CLUB}/lists/m1").status_code == 404, what="the pipeline of which nothing is published")
+        assert client.get("/health/ready").json() == {"ready": False, "why": "1 of 2 pipelines are not looked at yet"}
+        may.set()
+        wait_for(lambda: client.get("/health/ready").status_code == 200, what="ready")
+
+
+def test_every_answer_of_a_model_says_how_old_it_is(replica):
+    asked = [
+        replica.post(f"{CLUB}/predictions", json={"rows": [{}]}),
+        replica.post(f"{SHOP}/baskets", json={"basket": {}}),
+        replica.get(f"{CLUB}/features"),
+        replica.get(f"{SHOP}/catalogue"),
+    ]
+    for answer_ in asked:
+        found = answer_.json()
+        assert found["published_at"] == "2017-12-03T23:00:00+00:00"
+        assert found["age_seconds"] == pytest.approx(time.time() - 1512342000, abs=60)
 
 
 def test_a_pipeline_with_nothing_published_is_not_found_and_holds_nothing_back(publish, home, keys, key):
