@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from nightfold.store import Store, store_at
-from nightfold.store.records import encode_all, record_digest
+from nightfold.store.encoding import encode_all
+from nightfold.store.records import record_digest
 
 import pyarrow as pa
 from pyspark import StorageLevel

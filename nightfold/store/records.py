@@ -1,15 +1,12 @@
 """The record of one list, as the store keeps it: [[id, score, why], ...], best first, in compact JSON.
 
-JSON, and not MessagePack: any language and any person reads it, and it costs little (benchmarks/README.md, "Records").
+JSON, and not MessagePack: any language and any person reads it, and it costs little (benchmarks/serving.md, "What a record is made of").
 """
 
 import hashlib
-import itertools
 from collections.abc import Iterable, Sequence
 
 import msgspec
-import numpy as np
-import pyarrow as pa
 
 SCALE = 1e6  # of a score six digits after the point are kept
 
@@ -17,24 +14,12 @@ Row = tuple[str, float, str]
 """id, score, why."""
 
 _decoder = msgspec.json.Decoder(list[Row])
-_encoder = msgspec.json.Encoder()
+encoder = msgspec.json.Encoder()
 
 
 def encode(rows: Iterable[Row]) -> bytes:
     """A list's record; the same list gives the same bytes."""
-    return _encoder.encode([(item, round(score * SCALE) / SCALE, why) for item, score, why in rows])
-
-
-def encode_all(lists: pa.ListArray) -> list[bytes]:
-    """The records of many lists.
-
-    :param lists: of structs id string, score double, why string
-    """
-    rows, first = lists.flatten(), lists.offsets[0].as_py()
-    ids, whys = rows.field("id").to_pylist(), rows.field("why").to_pylist()
-    scores = (np.rint(rows.field("score").to_numpy(zero_copy_only=False) * SCALE) / SCALE + 0.0).tolist()  # + 0.0: no minus zero
-    flat, edges = list(zip(ids, scores, whys, strict=True)), (lists.offsets.to_numpy() - first).tolist()
-    return [_encoder.encode(flat[start:end]) for start, end in itertools.pairwise(edges)]
+    return encoder.encode([(item, round(score * SCALE) / SCALE, why) for item, score, why in rows])
 
 
 def decode(record: bytes) -> list[Row]:

@@ -19,7 +19,8 @@ from benchmarks.serving.store_faults import FAULTS as OF_THE_STORE
 from nightfold.client import Client
 from nightfold.errors import NightfoldError
 from nightfold.store import store_at
-from nightfold.store.records import decode, encode_all
+from nightfold.store.encoding import encode_all
+from nightfold.store.records import decode
 
 import msgspec
 import pytest

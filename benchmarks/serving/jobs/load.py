@@ -19,7 +19,7 @@ from nightfold import schemas, settings
 from nightfold.spark import loading, tables
 from nightfold.spark.session import local, quiet
 from nightfold.store import store_at
-from nightfold.store.records import encode_all
+from nightfold.store.encoding import encode_all
 
 import psutil
 import pyarrow as pa
@@ -181,6 +181,8 @@ def race(spark: SparkSession, order: dict[str, Any]) -> dict[str, Any]:
 def empty(server: redis.Redis) -> None:
     """Nothing in it, and nothing left to do."""
     server.flushall(asynchronous=False)
+    while int(server.info("memory")["lazyfree_pending_objects"]):  # it is answered before the memory is free
+        go_on(limit=PAUSE)
     go_on(limit=PAUSE)
 
 

@@ -1,10 +1,13 @@
 """The client on a real server: one round trip, one version, a fallback for everybody, also when the store is gone."""
 
+import ast
 import asyncio
 import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -16,7 +19,7 @@ from nightfold.store.records import encode
 
 import pytest
 import redis
-from helpers import Valkey, free_port
+from helpers import ROOT, Valkey, free_port
 from publishing import lists, serve, stage
 from servers import Cluster
 
@@ -321,3 +324,11 @@ def test_on_a_cluster_a_reader_of_few_rights_reads_from_all_nodes(tmp_path):
         found = asyncio.run(read())
         assert [answer.source for answer in found] == ["model"] * 60 + ["fallback"]
         store.wire.close()
+
+
+def test_an_application_needs_little_to_read_lists():
+    """What docs/serving.md says, and pyproject.toml under `client`."""
+    code = "import sys, nightfold.client; print(sorted({name.partition('.')[0] for name in sys.modules}))"
+    found = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert {"redis", "msgspec", "pydantic"} <= set(ast.literal_eval(found))
+    assert not {"numpy", "pyarrow", "pyspark", "airflow", "yaml", "mlflow", "fsspec"} & set(ast.literal_eval(found))
