@@ -32,7 +32,9 @@ def night(utc, home):
     users, items = sorted(LISTS), ["x", "y", "z", "sold out"]
     write = lambda rows, schema, where: tables.write(utc.createDataFrame(rows, tables.struct(schema)), schema, where)  # noqa: E731
     write([(i, name) for i, name in enumerate(users)], schemas.USERS, f"{tonight.uri}/users")
-    write([(i, name, name != "sold out", None, None, []) for i, name in enumerate(items)], schemas.ITEMS, f"{tonight.uri}/items")
+    write(
+        [(i, name, name != "sold out", True, None, None, []) for i, name in enumerate(items)], schemas.ITEMS, f"{tonight.uri}/items"
+    )
     taken = [(users.index(user), items.index(item), DAY[day], 1.0, 1.0, 0.0) for user, item, day in TAKEN]
     write(taken, schemas.INTERACTIONS, f"{tonight.uri}/interactions")
     lake.commit(Manifest(pipeline="shop", dataset="features", night=DS, attempt="a", fingerprint="f", data=tonight.place))
