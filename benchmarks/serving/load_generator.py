@@ -18,6 +18,7 @@ from typing import Any
 import httptools
 import uvloop
 
+DEGRADED, SAID = 1, b'"degraded":true'
 GIVE_UP = 30.0  # seconds after the last request was due
 
 
@@ -28,7 +29,7 @@ class Heard:
     micros: array = field(default_factory=lambda: array("d"))
     """Of each answer of 200, from when its request was due."""
     others: dict[int, int] = field(default_factory=dict)
-    """Answers of another status; 0: connections that the server closed over a request."""
+    """Answers of another status; 0: connections that the server closed over a request; DEGRADED: lists without the store."""
     bytes: int = 0
 
 
@@ -36,7 +37,7 @@ class Connection(asyncio.Protocol):
     """One connection, one request at a time."""
 
     def __init__(self, work: "Work") -> None:
-        self.work, self.due, self.busy = work, 0.0, False
+        self.work, self.due, self.busy, self.degraded = work, 0.0, False, False
         self.parser = httptools.HttpResponseParser(self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -51,8 +52,13 @@ class Connection(asyncio.Protocol):
         self.work.heard.bytes += len(data)
         self.parser.feed_data(data)
 
+    def on_body(self, body: bytes) -> None:
+        self.degraded |= SAID in body
+
     def on_message_complete(self) -> None:
         heard, status, now = self.work.heard, self.parser.get_status_code(), time.perf_counter()
+        if self.degraded:
+            status, self.degraded = DEGRADED, False
         if status == 200:
             heard.micros.append((now - self.due) * 1e6)
         else:
