@@ -139,7 +139,7 @@ def asked(spark) -> tuple[list[dict], object]:
 
 @BOTH
 @pytest.mark.parametrize("kind", ["probability", "uncalibrated", "absolute", "squared"])
-def test_the_portable_twin_says_what_spark_says(learned, asked, tmp_path, family, kind):
+def test_the_portable_twin_says_what_spark_says(learned, asked, tmp_path, family, kind, record_property):
     made, frame = asked
     model = learned(family) if kind in ("probability", "uncalibrated") else learned(family, "regress", kind)
     if kind == "uncalibrated":
@@ -151,7 +151,7 @@ def test_the_portable_twin_says_what_spark_says(learned, asked, tmp_path, family
     with np.errstate(invalid="ignore"):
         near = np.abs(found - expected) <= 1e-6 * np.maximum(1.0, np.abs(expected))
     off = ~(near | (found == expected))  # infinity is infinity
-    print(f"{FAMILIES[family]['family']}, {kind}: {off.sum()} of {ASKED:,} rows differ")
+    record_property("rows that differ", f"{FAMILIES[family]['family']}, {kind}: {off.sum()} of {ASKED:,}")
     assert off.sum() <= (TIES if FAMILIES[family]["family"] == "xgboost" else 0), (found[off][:9], expected[off][:9])
     assert len(np.unique(expected)) > 100
 
