@@ -5,7 +5,7 @@ set -eu
 exec "$@" - <<CONFIGURATION
 port 6379
 requirepass $VALKEY_PASSWORD
-user reader on >$VALKEY_READER_PASSWORD ~nightfold:* -@all +get +mget +hgetall +@connection -@dangerous
+user reader on >$VALKEY_READER_PASSWORD ~nightfold:* -@all +get +mget +hgetall +@connection -@dangerous +cluster|slots
 dir /data
 appendonly yes
 appendfsync everysec
