@@ -7,7 +7,7 @@ from nightfold.errors import BadInput
 from nightfold.twins.baskets import HEAVIEST, Baskets
 from serving.access import guarded
 from serving.configuration import MOST
-from serving.finding import About, Length, Named, Text, about, answer, champion, line, of_the_model
+from serving.finding import EXAMPLE, About, Length, Named, Text, about, answer, champion, example, line, of_the_model
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,6 +34,8 @@ class Basket(BaseModel):
 
 
 class Suggested(About):
+    model_config = example(**EXAMPLE, source="basket", unknown=[], items=[{"id": "1082185", "score": 0.114587}])
+
     class Suggestion(BaseModel):
         id: str
         score: float
@@ -44,6 +46,8 @@ class Suggested(About):
 
 
 class Catalogue(About):
+    model_config = example(**EXAMPLE, columns={"department": ["GROCERY", "PRODUCE"]})
+
     columns: dict[str, list[str]] = Field(description="By what lists can be narrowed down: column → its values")
 
 

@@ -18,6 +18,15 @@ REFUSALS = {
 OF_PIPELINES = {"403": "The key is not for this", "404": "No such pipeline, or nothing is published", "422": "Not understood"}
 PROBLEM = {
     "type": "object",
+    "examples": [
+        {
+            "type": "about:blank",
+            "title": "Not found",
+            "status": 404,
+            "detail": "there is no pipeline 'grocer'",
+            "request_id": "10332990-61a2-4660-a4e1-a78954483eaa",
+        }
+    ],
     "required": ["type", "title", "status", "detail", "request_id"],
     "properties": {
         "type": {"type": "string"},

@@ -11,7 +11,7 @@ from serving.served import Champion, Line, Twin
 
 import msgspec
 from fastapi import Path, Request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from starlette.responses import Response
 
 T = TypeVar("T", bound=Twin)
@@ -63,6 +63,20 @@ def champion(request: Request, pipeline: str, kind: type[T]) -> tuple[Champion, 
         )
         raise Problem(409, f"{pipeline}: there is no model to ask: {other}")
     return found.champion, found.champion.twin
+
+
+EXAMPLE = {
+    "pipeline": "grocery",
+    "version": "20171203-476355b4e00b",
+    "night": "2017-12-03",
+    "published_at": "2017-12-04T02:41:07+00:00",
+    "age_seconds": 3605.2,
+}
+
+
+def example(**more: Any) -> ConfigDict:
+    """Of an answer: its facts, as the OpenAPI document shows them."""
+    return ConfigDict(json_schema_extra={"examples": [more]})
 
 
 class About(BaseModel):

@@ -4,13 +4,15 @@ from serving.access import allowed
 
 from fastapi import APIRouter, Depends, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
 router = APIRouter(tags=["health"])
 
 
 class Ready(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"ready": True, "why": None}]})
+
     ready: bool
     why: str | None
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from nightfold.client import Answer, Item
 from serving.access import guarded
 from serving.configuration import MOST
-from serving.finding import NAME, Length, Named, Text, answer, line
+from serving.finding import EXAMPLE, NAME, Length, Named, Text, answer, example, line
 from serving.problems import Problem
 
 import msgspec
@@ -20,13 +20,8 @@ router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["lists"], route_clas
 OPTION = r"^[^:]+:[\s\S]+$"
 
 
-EXAMPLE = {
-    "pipeline": "grocery",
+OF_ONE = EXAMPLE | {
     "key": "1228",
-    "version": "20171203-476355b4e00b",
-    "night": "2017-12-03",
-    "published_at": "2017-12-04T02:41:07+00:00",
-    "age_seconds": 3605.2,
     "source": "model",
     "bucket": None,
     "degraded": False,
@@ -45,7 +40,7 @@ class ItemShown(BaseModel):
 class ListShown(BaseModel):
     """One key's list."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE]})
+    model_config = example(**OF_ONE)
 
     pipeline: str
     key: str
@@ -60,6 +55,8 @@ class ListShown(BaseModel):
 
 
 class ListsShown(BaseModel):
+    model_config = example(lists=[OF_ONE])
+
     lists: list[ListShown]
 
 

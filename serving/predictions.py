@@ -6,7 +6,7 @@ from nightfold.errors import BadInput
 from nightfold.twins.predictions import Predictions
 from serving.access import guarded
 from serving.configuration import MOST
-from serving.finding import About, Named, Text, about, answer, champion, of_the_model
+from serving.finding import EXAMPLE, About, Named, Text, about, answer, champion, example, of_the_model
 from serving.problems import Problem
 
 from fastapi import APIRouter, Request
@@ -29,11 +29,17 @@ class Rows(BaseModel):
 
 
 class Predicted(About):
+    model_config = example(**EXAMPLE | {"pipeline": "redemption"}, what="probability", predictions=[0.0413])
+
     what: str = Field(description="probability (of class 1), or number")
     predictions: list[float | None] = Field(description="One for each row; null: beyond all numbers")
 
 
 class Features(About):
+    model_config = example(
+        **EXAMPLE | {"pipeline": "redemption"}, numbers=["visits_rows_28"], categories={"households_income": ["50-74K", "75-99K"]}
+    )
+
     numbers: list[str]
     categories: dict[str, list[str]] = Field(description="Name → the values that the model knows")
 

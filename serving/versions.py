@@ -5,7 +5,7 @@ import asyncio
 from nightfold.settings import connection_uri
 from nightfold.store import Version, store_at
 from serving.access import allowed
-from serving.finding import Named, answer, line
+from serving.finding import EXAMPLE, Named, answer, example, line
 from serving.problems import Problem
 
 from fastapi import APIRouter, Depends, Request
@@ -16,7 +16,13 @@ TIMEOUT = 1.0  # seconds for the store's answer, once: who asks waits meanwhile
 router = APIRouter(prefix="/v1/pipelines", tags=["versions"])
 
 
+OF_ONE = EXAMPLE | {"task": "recommend", "lists": 2464, "model": True}
+KEPT = {name: EXAMPLE[name] for name in ("version", "night", "published_at")}
+
+
 class Fresh(BaseModel):
+    model_config = example(**OF_ONE)
+
     pipeline: str
     task: str
     version: str | None = Field(description="null: nothing is published yet")
@@ -28,10 +34,14 @@ class Fresh(BaseModel):
 
 
 class Pipelines(BaseModel):
+    model_config = example(pipelines=[OF_ONE])
+
     pipelines: list[Fresh]
 
 
 class Versions(BaseModel):
+    model_config = example(pipeline="grocery", versions=[{**KEPT, "state": "live", "lists": 2464, "checksum": "ba80e232eb3fade8"}])
+
     class Kept(BaseModel):
         version: str
         state: str = Field(description="verified, live, retired or bad")

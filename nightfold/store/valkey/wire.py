@@ -1,11 +1,11 @@
 """How to reach the servers: one, or a cluster; the few commands that name many keys at once, for both."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
-from redis.asyncio import BlockingConnectionPool
 from redis.asyncio import Redis as AsyncRedis
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
@@ -15,7 +15,7 @@ from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
 CONNECTIONS = 2000  # to one server, of one client: as many as it has requests on their way
-TURNS = 32  # connections of an event loop
+TURNS = 32  # questions of an event loop on their way at once
 FIRST_WAIT, LONGEST_WAIT = 0.02, 0.5  # seconds between two tries; each is drawn from nothing to it, so that not all come at once
 GONE = (redis.ConnectionError, redis.TimeoutError)
 """What another try may cure."""
@@ -124,15 +124,24 @@ class AsyncWire:
     def __init__(self, uri: str, *, timeout: float, retries: int) -> None:
         address, self.clustered = split_uri(uri)
         options = _options(AsyncRetry, timeout=timeout, retries=retries)
-        if self.clustered:
-            self._client = AsyncRedisCluster.from_url(address, **options)
-        else:  # a few connections take turns: to open hundreds at once takes longer than to wait for one
-            wait = (retries + 1) * timeout
-            pool = BlockingConnectionPool.from_url(address, **{**options, "max_connections": TURNS, "timeout": wait})
-            self._client = AsyncRedis.from_pool(pool)
+        self._client = (AsyncRedisCluster if self.clustered else AsyncRedis).from_url(address, **options)
+        self._turns, self._patience = asyncio.Semaphore(TURNS), (retries + 1) * timeout
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """As Wire.get."""
+        """As Wire.get. A few connections take turns: to open hundreds at once takes longer than to wait for one."""
+        if self._turns.locked():
+            try:
+                await asyncio.wait_for(self._turns.acquire(), self._patience)
+            except TimeoutError:
+                raise redis.TimeoutError(f"none of {TURNS} connections was free for {self._patience:g} s") from None
+        else:
+            await self._turns.acquire()
+        try:
+            return await self._get(keys)
+        finally:
+            self._turns.release()
+
+    async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
         if not self.clustered:
             return await self._client.mget(keys) if len(keys) > 1 else [await self._client.get(key) for key in keys]
         pipe = self._client.pipeline(transaction=False)
