@@ -71,6 +71,11 @@ def record(lake: Lake, promoted: VersionManifest) -> None:
     )
 
 
+def refusal(lake: Lake, ds: str, why: str) -> NightRefused:
+    """What is said of a night that readers never see."""
+    return NightRefused(f"{lake.pipeline}, night {ds}: refused, nothing is published, live stays: {why}")
+
+
 def tonight(lake: Lake, ds: str) -> dict[str, Any]:
     """The recipe whose lists are published for a night, as the gate has decided: the challenger's, the champion's or a baseline's.
 
@@ -78,7 +83,7 @@ def tonight(lake: Lake, ds: str) -> dict[str, Any]:
     """
     verdict = lake.get("evaluation", ds).facts["verdict"]
     if verdict["outcome"] == REFUSED:
-        raise NightRefused(f"{lake.pipeline}, night {ds}: refused, nothing is published, live stays: {verdict['reason']}")
+        raise refusal(lake, ds, verdict["reason"])
     if verdict["serve"] != CHALLENGER:
         return dict(verdict["serve"])
     model = lake.get("model", ds)

@@ -31,6 +31,11 @@ class Check:
     """What was found, and what is asked for."""
 
 
+def checked(name: str, passed: bool, words: str) -> Check:
+    """A check that leaves nothing open."""
+    return Check(name, PASSED if passed else FAILED, words)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What becomes of the night."""
@@ -148,20 +153,15 @@ def _leaks(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) ->
         yield from _too_exact(figures, gate, ours)
     if (ceiling := figures.get("ceiling")) is not None:
         share = ours / ceiling if ceiling else 0.0
-        ok = share <= gate.too_good
         words = f"{share:.0%} of what a perfect ordering reaches ({ours:.4f} of {ceiling:.4f})"
-        words = words if ok else f"too good to be true: {words}: does a feature see the future?"
-        yield Check("too good", PASSED if ok else FAILED, words)
+        yield _believed("too good", share <= gate.too_good, words)
     learned = champion is not None and (champion.recipe is None or champion.recipe["kind"] == "model")
     before = champion.metrics.get(metric) if champion is not None and learned else None  # any model may be far above a baseline
     if champion is not None and before:
         better, worse = (ours, before) if figures.get("larger_is_better", True) else (before, ours)
         rise = better / max(worse, 1e-12) - 1
-        ok = rise <= gate.jump
         words = f"{metric} {ours:.4f}, {rise:.0%} better than {before:.4f} on the champion's night {champion.night}"
-        yield Check(
-            "jump", PASSED if ok else FAILED, words if ok else f"too good to be true: {words}: does a feature see the future?"
-        )
+        yield _believed("jump", rise <= gate.jump, words)
 
 
 def _too_exact(figures: Mapping[str, Any], gate: Gate, ours: float) -> Iterator[Check]:
@@ -172,10 +172,12 @@ def _too_exact(figures: Mapping[str, Any], gate: Gate, ours: float) -> Iterator[
         return
     worst = max(errors, key=lambda name: errors[name])
     gone = 1 - ours / errors[worst] if errors[worst] else 0.0
-    ok = gone <= gate.too_good
     words = f"{gone:.0%} of the {metric} of {worst} are gone ({ours:.4f} of {errors[worst]:.4f})"
-    words = words if ok else f"too good to be true: {words}: does a feature see the future?"
-    yield Check("too good", PASSED if ok else FAILED, words)
+    yield _believed("too good", gone <= gate.too_good, words)
+
+
+def _believed(name: str, ok: bool, words: str) -> Check:
+    return checked(name, ok, words if ok else f"too good to be true: {words}: does a feature see the future?")
 
 
 def _data(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) -> Iterator[Check]:
@@ -183,7 +185,7 @@ def _data(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) -> 
     if data["last_day_rows"] >= FEW:
         ok = data["repeated"] < gate.same_day
         words = f"{data['repeated']:.0%} of the last day, {data['last_day']}, had been taken by the same users on the day before"
-        yield Check("same day", PASSED if ok else FAILED, words if ok else f"yesterday's data again? {words}")
+        yield checked("same day", ok, words if ok else f"yesterday's data again? {words}")
     if (usual := data["usual_users"]) is not None and usual >= FEW:
         users, day = data["last_day_users"], data["compared_day"]
         ok = users / usual >= gate.last_day
@@ -195,7 +197,7 @@ def _data(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) -> 
             )
         elif not ok:
             words = f"users have vanished: {words}: is a delivery cut short?"
-        yield Check("last day", PASSED if ok else FAILED, words)
+        yield checked("last day", ok, words)
     if champion is None:
         return
     for kind, name in (("users", "users"), ("active_users", "active users")):
@@ -204,4 +206,4 @@ def _data(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) -> 
             share = data[kind] / before
             ok = share >= gate.users
             words = f"{data[kind]:,} {name}, {before:,} on the champion's night {champion.night}"
-            yield Check(name, PASSED if ok else FAILED, words if ok else f"users have vanished: {words}: is a delivery cut short?")
+            yield checked(name, ok, words if ok else f"users have vanished: {words}: is a delivery cut short?")

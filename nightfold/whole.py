@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
-from nightfold.client.answers import Answer, Side, answer, lost, mend, unpublished
+from nightfold.client.answers import Answer, Side, answer, lost, unpublished
 from nightfold.errors import IncompleteVersion, UnknownVersion
 from nightfold.store.base import Store, VersionManifest
 from nightfold.store.records import checksum, decode, record_digest, total
@@ -43,7 +43,7 @@ def all_lists(store: Store, pipeline: str, *, version: str | None = None, n: int
     named(store, pipeline, manifest.version)  # raises when it was dropped meanwhile
     if found != manifest.keys:
         raise IncompleteVersion(
-            f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists: {mend(manifest)}"
+            f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists: {manifest.mend}"
         )
 
 
@@ -71,7 +71,7 @@ def verify(store: Store, pipeline: str, version: str | None = None) -> VersionMa
         less = " and no fallback" if fallback is None else ""
         raise IncompleteVersion(
             f"{pipeline}: version {manifest.version} holds {found} of its {manifest.keys} lists{less}, checksum {checksum([summed])} "
-            f"instead of {manifest.checksum}: {mend(manifest)}"
+            f"instead of {manifest.checksum}: {manifest.mend}"
         )
     return manifest
 

@@ -86,26 +86,21 @@ class Access:
             self.say(str(error))
 
 
-def guarded(scope: str) -> type[APIRoute]:
-    """Routes that look at the key before they read the body: nobody's body is taken apart."""
+def guarded(scope: str | None, *, of_all: bool = False) -> type[APIRoute]:
+    """Routes that look at the key before they read the body: nobody's body is taken apart.
+
+    :param scope: that the key must have, None: any
+    :param of_all: the key must be for all pipelines, not only for that which the path names
+    """
 
     class Guarded(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
 
             async def checked(request: Request) -> Response:
-                request.app.state.access.may(request, scope, request.path_params.get("pipeline"))
+                request.app.state.access.may(request, scope, api_keys.EVERY if of_all else request.path_params.get("pipeline"))
                 return await handle(request)
 
             return checked
 
     return Guarded
-
-
-def allowed(scope: str | None, *, of_all: bool = False) -> Callable[[Request], None]:
-    """A dependency of a route: the key's scope (None: any), and the pipeline that its path names; `of_all`: it tells of all of them."""
-
-    async def check(request: Request) -> None:
-        request.app.state.access.may(request, scope, api_keys.EVERY if of_all else request.path_params.get("pipeline"))
-
-    return check

@@ -53,6 +53,7 @@ def create(configuration: Configuration, *, log: bool = True) -> FastAPI:
     problems.install(app)
     for room in (lists, predictions, baskets, versions, health, documents):
         app.include_router(room.router)
+    app.include_router(health.watched)
     documents.install(app)
     app.add_middleware(Observed, metrics=app.state.metrics, body=configuration.body, log=log)
     return app

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from serving.access import allowed
+from serving.access import guarded
 from serving.problems import MEDIA, TITLES
 
-from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 
-router = APIRouter()
+router = APIRouter(route_class=guarded(None))
 REFUSALS = {
     "401": "No API key, or one that nobody has",
     "413": "The body is too large",
@@ -42,7 +42,7 @@ PROBLEM = {
 }
 
 
-@router.get("/openapi.json", include_in_schema=False, dependencies=[Depends(allowed(None))])
+@router.get("/openapi.json", include_in_schema=False)
 async def openapi(request: Request) -> dict[str, Any]:
     return request.app.openapi()
 

@@ -1,7 +1,6 @@
 """What a path names: the pipeline, and the model that is served of it."""
 
 import time
-from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from nightfold.errors import BadInput
@@ -91,7 +90,7 @@ class About(BaseModel):
 
 def about(pipeline: str, manifest: VersionManifest) -> dict[str, Any]:
     """As About."""
-    age = max(0.0, time.time() - datetime.fromisoformat(manifest.published_at).timestamp())
+    age = max(0.0, time.time() - manifest.published)
     facts = {"version": manifest.version, "night": manifest.night, "published_at": manifest.published_at}
     return {"pipeline": pipeline, **facts, "age_seconds": round(age, 1)}
 

@@ -1,13 +1,14 @@
 """For who watches: does it live, may it be asked, and its metrics."""
 
-from serving.access import allowed
+from serving.access import guarded
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
 router = APIRouter(tags=["health"])
+watched = APIRouter(tags=["health"], route_class=guarded("metrics", of_all=True))
 
 
 class Ready(BaseModel):
@@ -33,11 +34,10 @@ async def ready(request: Request) -> Response:
     return JSONResponse({"ready": why is None, "why": why}, 200 if why is None else 503)
 
 
-@router.get(
+@watched.get(
     "/metrics",
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     response_model=None,
-    dependencies=[Depends(allowed("metrics", of_all=True))],
     summary="For Prometheus",
 )
 async def metrics(request: Request) -> Response:

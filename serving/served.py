@@ -9,7 +9,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from nightfold import pipeline as pipelines
 from nightfold.client import AsyncClient
@@ -54,7 +53,7 @@ class Line:
         """Seconds since what is served was published."""
         if self.champion is None:
             return None
-        return time.time() - datetime.fromisoformat(self.champion.manifest.published_at).timestamp()
+        return time.time() - self.champion.manifest.published
 
 
 @dataclass

@@ -4,16 +4,16 @@ import asyncio
 
 from nightfold.settings import connection_uri
 from nightfold.store import Version, store_at
-from serving.access import allowed
+from serving.access import guarded
 from serving.finding import EXAMPLE, Named, answer, example, line
 from serving.problems import Problem
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 TIMEOUT = 1.0  # seconds for the store's answer, once: who asks waits meanwhile
-router = APIRouter(prefix="/v1/pipelines", tags=["versions"])
+router = APIRouter(prefix="/v1/pipelines", tags=["versions"], route_class=guarded("versions"))
 
 
 OF_ONE = EXAMPLE | {"task": "recommend", "lists": 2464, "model": True}
@@ -75,7 +75,6 @@ def fresh(request: Request, pipeline: str) -> dict:
     "",
     responses={200: {"model": Pipelines}},
     response_model=None,
-    dependencies=[Depends(allowed("versions"))],
     summary="All pipelines",
 )
 async def all_of_them(request: Request) -> Response:
@@ -88,7 +87,6 @@ async def all_of_them(request: Request) -> Response:
     "/{pipeline}",
     responses={200: {"model": Fresh}},
     response_model=None,
-    dependencies=[Depends(allowed("versions"))],
     summary="How fresh one is",
 )
 async def one(request: Request, pipeline: Named) -> Response:
@@ -99,7 +97,6 @@ async def one(request: Request, pipeline: Named) -> Response:
     "/{pipeline}/versions",
     responses={200: {"model": Versions}},
     response_model=None,
-    dependencies=[Depends(allowed("versions"))],
     summary="What is kept, the newest night first",
 )
 async def kept(request: Request, pipeline: Named) -> Response:

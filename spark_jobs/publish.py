@@ -19,7 +19,7 @@ from nightfold.lake import Manifest
 from nightfold.spark import loading, tables
 from nightfold.spark.job import Job, Outcome, run
 from nightfold.stages import BY_NAME, inputs_fingerprint
-from nightfold.store import Store, Version, VersionManifest, store_at
+from nightfold.store import Store, VersionManifest, store_at
 from nightfold.store.records import checksum, encode, record_digest
 from nightfold.whole import is_whole
 
@@ -42,9 +42,44 @@ def _publish(job: Job, records: DataFrame, fallback: bytes, scores: Manifest, *,
     found = store.find(name, version)
     if found is not None and is_whole(store, found.manifest):
         return found.manifest
-    place = loading.Place(uri, name, version, job.attempt)
+    place, size, recipe = loading.Place(uri, name, version, job.attempt), job.pipeline.publish.batch, scores.facts["recipe"]
     with _whole_or_nothing(place):
-        return _written(job, records, fallback, scores, place, keys=keys, content=content, found=found, store=store)
+        server = store.server_id()
+        store.announce(*place.name)
+        with loading.told(store, place, keys, functools.partial(print, flush=True)):
+            written, _ = loading.in_batches(records, loading.write(place), batch=size)
+        store.write_fallback(*place.name, fallback)
+        there, wrong = loading.in_batches(records, loading.inspect(place), batch=size)
+        if (written, there, wrong) != (keys, keys, 0) or store.fallback(*place.name) != fallback:
+            raise IncompleteVersion(
+                f"{name}, night {job.ds}: of {keys} lists {written} were written, {there} are in the store, {wrong} of the sample differ: "
+                "nothing is sealed, live stays; is the store full or restarting? Run the task again"
+            )
+        if store.server_id() != server:
+            raise IncompleteVersion(
+                f"{name}, night {job.ds}: the store restarted meanwhile: nothing is sealed, live stays; run the task again"
+            )
+        manifest = VersionManifest(
+            pipeline=name,
+            version=version,
+            attempt=job.attempt,
+            night=job.ds,
+            published_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            keys=keys,
+            checksum=content,
+            model=recipe["model"] if recipe["kind"] == "model" else f"baseline {recipe['name']}",
+            facts={
+                "scores": scores.fingerprint,
+                "top_n": job.pipeline.recommend.top_n if job.pipeline.recommend is not None else 1,
+                "dimensions": dimensions(job),
+                **about(job, scores),
+            },
+            metrics=job.lake.get("evaluation", job.ds).facts["served"],
+        )
+        if found is None:
+            return store.seal(manifest, keep=job.pipeline.publish.keep)
+        before = {"remarks": [*found.manifest.remarks, WRITTEN_ANEW], "published_at": found.manifest.published_at}
+        return store.seal(manifest.model_copy(update=before), keep=job.pipeline.publish.keep, broken=found.manifest.attempt)
 
 
 @contextlib.contextmanager
@@ -56,58 +91,6 @@ def _whole_or_nothing(place: loading.Place) -> Iterator[None]:
         with contextlib.suppress(StoreError):  # why it failed says more
             store_at(place.uri, timeout=5.0, retries=0).discard(*place.name)
         raise
-
-
-def _written(
-    job: Job,
-    records: DataFrame,
-    fallback: bytes,
-    scores: Manifest,
-    place: loading.Place,
-    *,
-    keys: int,
-    content: str,
-    found: Version | None,
-    store: Store,
-) -> VersionManifest:
-    """Written, read back, and sealed."""
-    name, version, size, recipe = place.pipeline, place.version, job.pipeline.publish.batch, scores.facts["recipe"]
-    server = store.server_id()
-    store.announce(*place.name)
-    with loading.told(store, place, keys, functools.partial(print, flush=True)):
-        written, _ = loading.in_batches(records, loading.write(place), batch=size)
-    store.write_fallback(*place.name, fallback)
-    there, wrong = loading.in_batches(records, loading.inspect(place), batch=size)
-    if (written, there, wrong) != (keys, keys, 0) or store.fallback(*place.name) != fallback:
-        raise IncompleteVersion(
-            f"{name}, night {job.ds}: of {keys} lists {written} were written, {there} are in the store, {wrong} of the sample differ: "
-            "nothing is sealed, live stays; is the store full or restarting? Run the task again"
-        )
-    if store.server_id() != server:
-        raise IncompleteVersion(
-            f"{name}, night {job.ds}: the store restarted meanwhile: nothing is sealed, live stays; run the task again"
-        )
-    manifest = VersionManifest(
-        pipeline=name,
-        version=version,
-        attempt=job.attempt,
-        night=job.ds,
-        published_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        keys=keys,
-        checksum=content,
-        model=recipe["model"] if recipe["kind"] == "model" else f"baseline {recipe['name']}",
-        facts={
-            "scores": scores.fingerprint,
-            "top_n": job.pipeline.recommend.top_n if job.pipeline.recommend is not None else 1,
-            "dimensions": dimensions(job),
-            **about(job, scores),
-        },
-        metrics=job.lake.get("evaluation", job.ds).facts["served"],
-    )
-    if found is None:
-        return store.seal(manifest, keep=job.pipeline.publish.keep)
-    before = {"remarks": [*found.manifest.remarks, WRITTEN_ANEW], "published_at": found.manifest.published_at}
-    return store.seal(manifest.model_copy(update=before), keep=job.pipeline.publish.keep, broken=found.manifest.attempt)
 
 
 def about(job: Job, scores: Manifest) -> dict[str, Any]:

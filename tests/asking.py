@@ -7,6 +7,22 @@ from typing import NamedTuple
 from nightfold.store import Store, VersionManifest
 from nightfold.store.records import encode
 
+CLUB = """\
+pipeline: club
+description: What a member will pay.
+task: regress
+sources:
+  visits:
+    format: csv
+    path: "{ds}.csv"
+    columns: {member: {required: true}, day: {type: date}, paid: {type: double}}
+predict:
+  key: member
+  population: visits
+  events: {visits: {source: visits, time: day, sums: [paid]}}
+  label: {of: visits, sum: paid}
+schedule: {start: 2017-01-01}
+"""
 SHOP = """\
 pipeline: shop
 description: Next purchases.

@@ -1,7 +1,6 @@
 """What a reader is told: a list, which version it is of, how old it is, and how it was found."""
 
 from collections.abc import Sequence
-from datetime import datetime
 
 from nightfold.errors import IncompleteVersion, UnknownVersion
 from nightfold.store.base import VersionManifest
@@ -45,7 +44,7 @@ class Side:
 
     def __init__(self, manifest: VersionManifest, fallback: bytes | None) -> None:
         self.manifest, self.fallback = manifest, fallback
-        self.published = datetime.fromisoformat(manifest.published_at).timestamp()
+        self.published = manifest.published
 
 
 def answer(
@@ -84,9 +83,4 @@ def unpublished(pipeline: str) -> UnknownVersion:
 
 def lost(manifest: VersionManifest) -> IncompleteVersion:
     """What is said of a version whose lists and fallback are gone."""
-    return IncompleteVersion(f"{manifest.pipeline}: version {manifest.version} has lost its records: {mend(manifest)}")
-
-
-def mend(manifest: VersionManifest) -> str:
-    """What to do about a version that the store has not kept whole."""
-    return f"clear `publish` of night {manifest.night} in Airflow, which writes it anew"
+    return IncompleteVersion(f"{manifest.pipeline}: version {manifest.version} has lost its records: {manifest.mend}")

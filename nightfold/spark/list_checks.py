@@ -8,11 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from nightfold import schemas
-from nightfold.champion import Champion
-from nightfold.errors import NightRefused
-from nightfold.gate import FAILED, FEW, PASSED, Check
-from nightfold.reports.evaluation import render_evaluation
-from nightfold.spark import tables
+from nightfold.champion import Champion, refusal
+from nightfold.gate import FAILED, FEW, Check, checked
+from nightfold.spark import tables, verdicts
 from nightfold.spark.job import Job
 
 from pyspark.sql import DataFrame, SparkSession
@@ -61,7 +59,7 @@ def check(
     checks = []
     if users >= FEW and recipe["kind"] != "baseline":
         words = f"{same:.0%} of the {who} get one and the same {what} (gate.same_list {gate.same_list:.0%})"
-        checks.append(_check(f"same {what}", same <= gate.same_list, words))
+        checks.append(checked(f"same {what}", same <= gate.same_list, words))
     place = served.facts.get("lists") if served is not None else None
     if served is not None and place is not None and job.lake.exists(place):
         before = tables.read(spark, schemas.SCORES, [job.lake.spark_path(place)], what="scores/lists")
@@ -73,26 +71,19 @@ def check(
             ok = nights < gate.unchanged_nights
             words = f"{beside['unchanged']:,} of {beside['keys']:,} {what}s are as on night {served.night}"
             stuck = f"not one {what} differs from those of night {served.night}, for {nights} nights now: does new data arrive?"
-            checks.append(_check("unchanged", ok, words if ok else stuck))
+            checks.append(checked("unchanged", ok, words if ok else stuck))
             limit = f" (gate.churn {gate.churn:.0%})" if gate.churn is not None else ""
-            words = f"{beside['churn']:.0%} of the items were not on the lists of night {served.night}{limit}"
-            words = (
-                words if by == IDS else f"{beside['churn']:.0%} of the predictions are others than on night {served.night}{limit}"
-            )
-            checks.append(_check("churn", gate.churn is None or beside["churn"] <= gate.churn, words))
+            new = "items were not on the lists of" if by == IDS else "predictions are others than on"
+            words = f"{beside['churn']:.0%} of the {new} night {served.night}{limit}"
+            checks.append(checked("churn", gate.churn is None or beside["churn"] <= gate.churn, words))
     _tell(job, checks)
     if wrong := "; ".join(one.words for one in checks if one.outcome == FAILED):
-        raise NightRefused(f"{job.pipeline.pipeline}, night {job.ds}: refused, nothing is published, live stays: {wrong}")
+        raise refusal(job.lake, job.ds, wrong)
     return found
-
-
-def _check(name: str, passed: bool, words: str) -> Check:
-    return Check(name, PASSED if passed else FAILED, words)
 
 
 def _tell(job: Job, checks: list[Check]) -> None:
     """Have the page of the night's evaluation say what was found: it was written before there were lists."""
     page = job.lake.get("evaluation", job.ds).facts
     figures = json.loads(job.lake.read_text(page["json"])) | {"lists": [asdict(one) for one in checks]}
-    job.lake.write_text(page["json"], json.dumps(figures, ensure_ascii=False, indent=1))
-    job.lake.write_text(page["report"], render_evaluation(figures))
+    verdicts.write_page(job.lake, figures, numbers=page["json"], report=page["report"])

@@ -4,12 +4,13 @@ Figures of every task: `pipeline`, `night`, `metric`, `users`, `systems` (name â
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from nightfold.champion import Champion
 from nightfold.gate import judge
-from nightfold.lake import Manifest
+from nightfold.lake import Lake, Manifest
+from nightfold.reports.evaluation import render_evaluation
 from nightfold.spark.job import Job, Outcome
 
 from pyspark.sql import DataFrame
@@ -92,17 +93,20 @@ def served_system(found: dict[str, Any]) -> str:
     return str(found["champion"]["system"]) if serve.get("kind") == "model" else RECIPE
 
 
-def concluded(
-    job: Job, found: dict[str, Any], *, metric: str, metrics: Sequence[str], render: Callable[[dict[str, Any]], str]
-) -> Outcome:
+def write_page(lake: Lake, found: dict[str, Any], *, numbers: str, report: str) -> None:
+    """The evaluation's figures, and the page that shows them; in place of what is there."""
+    lake.write_text(numbers, json.dumps(found, ensure_ascii=False, indent=1))
+    lake.write_text(report, render_evaluation(found))
+
+
+def concluded(job: Job, found: dict[str, Any], *, metric: str, metrics: Sequence[str]) -> Outcome:
     """Write the page and its figures; what the stage made.
 
     :param metric: its name, for people
     :param metrics: what is kept of a system, to be compared with later nights
     """
     page, numbers = f"{job.place}/report.html", f"{job.place}/evaluation.json"
-    job.lake.write_text(numbers, json.dumps(found, ensure_ascii=False, indent=1))
-    job.lake.write_text(page, render(found))
+    write_page(job.lake, found, numbers=numbers, report=page)
     verdict, systems = found["gate"], found["systems"]
     ours = systems[RECIPE][found["metric"]]
     beside = ", ".join(f"{name} {systems[name][found['metric']]['mean']:.4f}" for name in job.pipeline.baselines)

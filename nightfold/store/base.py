@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -29,6 +30,16 @@ class VersionManifest(BaseModel):
     metrics: dict[str, float] = {}
     remarks: list[str] = []
     """What came to light after it was published: inputs that have changed since. All else never changes."""
+
+    @property
+    def published(self) -> float:
+        """When, in seconds since 1970."""
+        return datetime.fromisoformat(self.published_at).timestamp()
+
+    @property
+    def mend(self) -> str:
+        """What to do where the store has not kept it whole."""
+        return f"clear `publish` of night {self.night} in Airflow, which writes it anew"
 
 
 class Version(BaseModel):

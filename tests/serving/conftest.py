@@ -11,27 +11,11 @@ from serving.configuration import Configuration
 
 import pytest
 import redis
-from asking import SHOP
+from asking import CLUB, SHOP
 from servers import wait_for
 from starlette.testclient import TestClient
 from twins_of import club_twin, shop_twin
 
-CLUB = """\
-pipeline: club
-description: What a member will pay.
-task: regress
-sources:
-  visits:
-    format: csv
-    path: "{ds}.csv"
-    columns: {member: {required: true}, day: {type: date}, paid: {type: double}}
-predict:
-  key: member
-  population: visits
-  events: {visits: {source: visits, time: day, sums: [paid]}}
-  label: {of: visits, sum: paid}
-schedule: {start: 2017-01-01}
-"""
 FALLBACK = encode([("milk", 9.0, "popular"), ("bread", 8.0, "popular")])
 LISTS = {
     "anna": encode([("bread", 0.5, "bought 3 times"), ("butter", 0.25, "goes with bread"), ("cheese", 0.1, "popular now")]),

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.faults.stand import until
 from benchmarks.serving import lists
-from benchmarks.serving.server import go_on
+from benchmarks.serving.server import LIMIT, go_on
 from nightfold import schemas, settings
 from nightfold.spark import loading, tables
 from nightfold.spark.session import local, quiet
@@ -181,8 +182,8 @@ def race(spark: SparkSession, order: dict[str, Any]) -> dict[str, Any]:
 def empty(server: redis.Redis) -> None:
     """Nothing in it, and nothing left to do."""
     server.flushall(asynchronous=False)
-    while int(server.info("memory")["lazyfree_pending_objects"]):  # it is answered before the memory is free
-        go_on(limit=PAUSE)
+    freed = lambda: int(server.info("memory")["lazyfree_pending_objects"]) == 0  # noqa: E731 (it is answered before that)
+    until(freed, what="free memory", limit=LIMIT, every=PAUSE)
     go_on(limit=PAUSE)
 
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from nightfold.champion import Champion, champion
 from nightfold.lake import Manifest
-from nightfold.reports.evaluation import render_evaluation
 from nightfold.spark import verdicts
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.judging import NOT_KNOWN, in_order, intervals, segment_of
@@ -153,4 +152,4 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     found = figures(spark, job)
     job.discard_scratch()
     metrics = METRICS[job.pipeline.task]
-    return verdicts.concluded(job, found, metric=job.pipeline.metric.replace("_", " "), metrics=metrics, render=render_evaluation)
+    return verdicts.concluded(job, found, metric=job.pipeline.metric.replace("_", " "), metrics=metrics)

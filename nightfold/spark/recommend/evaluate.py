@@ -13,7 +13,6 @@ from typing import Any
 from nightfold import schemas
 from nightfold.champion import Champion, champion
 from nightfold.lake import Manifest
-from nightfold.reports.evaluation import render_evaluation
 from nightfold.spark import verdicts
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.judging import by_activity, by_value, intervals, reach
@@ -144,4 +143,4 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     found = figures(spark, job)
     job.discard_scratch()
     metric = f"{found['metric'].upper()}@{found['k']}"
-    return verdicts.concluded(job, found, metric=metric, metrics=METRICS, render=render_evaluation)
+    return verdicts.concluded(job, found, metric=metric, metrics=METRICS)

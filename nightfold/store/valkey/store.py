@@ -151,8 +151,7 @@ class ValkeyStore(Turns, Store):
         night = wanted.manifest.night
         if self.fallback(pipeline, version, wanted.manifest.attempt) is None:
             raise IncompleteVersion(
-                f"{pipeline}, night {night}: version {version} has lost its records, live stays: clear `publish` of that night in Airflow, "
-                "which writes it anew"
+                f"{pipeline}, night {night}: version {version} has lost its records, live stays: {wanted.manifest.mend}"
             )
         verdict, *details = (part.decode() for part in self._run(scripts.PROMOTE, pipeline, version, night, token, keep))
         if verdict in ("done", "already"):
