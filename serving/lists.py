@@ -1,12 +1,12 @@
 """The published lists: of one key, or of many."""
 
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any
 
 from nightfold.client import Answer, Item
-from serving.access import guarded
 from serving.configuration import MOST
-from serving.finding import EXAMPLE, NAME, Length, Named, Text, answer, example, line
+from serving.finding import EXAMPLE, NAME, Length, Text, answer, example, line
 from serving.problems import Problem
 
 import msgspec
@@ -14,9 +14,13 @@ from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["lists"], route_class=guarded("lists"))
+router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["lists"])
+JSON = "application/json"
+Endpoint = Callable[[Request], Awaitable[Response]]
 OPTION = r"^[^:]+:[\s\S]+$"
 
 
@@ -87,10 +91,19 @@ NOTHING = Options()
 
 
 class Lean(APIRoute):
-    """A route that takes its request as it is: to sort out parameters that are hardly ever there costs as much as the list itself."""
+    """A route whose endpoint takes its request as it is.
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return self.endpoint
+    To have parameters and a body sorted out, with what that needs to be cleaned up after, costs as much as the list itself.
+    """
+
+    def __init__(self, path: str, endpoint: Endpoint, **more: Any) -> None:
+        super().__init__(path, endpoint, **more)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            answered = await endpoint(Request(scope, receive, send))
+            await answered(scope, receive, send)
+
+        self.app = app
 
 
 async def one(request: Request) -> Response:
@@ -107,16 +120,40 @@ async def one(request: Request) -> Response:
 def _options(request: Request) -> Options:
     query = request.query_params
     given: dict[str, Any] = {name: query.getlist(name) if name in ("without", "only") else query[name] for name in query}
-    try:
+    with _said_of("query"):
         return Options.model_validate(given)
+
+
+@contextlib.contextmanager
+def _said_of(place: str) -> Iterator[None]:
+    try:
+        yield
     except ValidationError as error:
-        raise RequestValidationError([{**wrong, "loc": ("query", *wrong["loc"])} for wrong in error.errors()]) from error
+        raise RequestValidationError([{**wrong, "loc": (place, *wrong["loc"])} for wrong in error.errors()]) from error
+
+
+async def many(request: Request) -> Response:
+    pipeline = request.path_params["pipeline"]
+    request.app.state.access.may(request, "lists", pipeline)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+        raise Problem(422, f"body: send it as JSON, and say so: `Content-Type: {JSON}`")
+    try:
+        body = await request.body()
+    except ClientDisconnect as error:
+        raise Problem(400, "the body did not come to its end") from error
+    with _said_of("body"):
+        asked = Asked.model_validate_json(body)
+    limit = request.app.state.configuration.batch
+    if len(asked.keys) > limit:
+        raise Problem(422, f"keys: {len(asked.keys):,} of them: ask for at most {limit:,} at once")
+    return answer({"lists": await _read(request, pipeline, asked.keys, n=asked.n, without=asked.without, only=asked.only)})
 
 
 def _described(name: str, where: str, schema: dict[str, Any], words: str) -> dict[str, Any]:
     return {"name": name, "in": where, "required": where == "path", "schema": schema, "description": words}
 
 
+PIPELINE = _described("pipeline", "path", {"type": "string", "pattern": NAME, "maxLength": 64, "example": "grocery"}, "Its name")
 OPTIONS = {"type": "string", "pattern": OPTION}
 router.add_api_route(
     "/lists/{key:path}",
@@ -128,7 +165,7 @@ router.add_api_route(
     summary="One key's list",
     openapi_extra={
         "parameters": [
-            _described("pipeline", "path", {"type": "string", "pattern": NAME, "maxLength": 64, "example": "grocery"}, "Its name"),
+            PIPELINE,
             _described("key", "path", {"type": "string", "example": "1228"}, "Whose list; as it is, percent-encoded"),
             _described("n", "query", {"type": "integer", "minimum": 1, "maximum": 1000}, "At most so many items"),
             _described(
@@ -148,17 +185,19 @@ router.add_api_route(
 )
 
 
-@router.post(
+router.add_api_route(
     "/lists",
+    many,
+    methods=["POST"],
+    route_class_override=Lean,
     responses={200: {"model": ListsShown}},
     response_model=None,
     summary="The lists of many keys, in their order",
+    openapi_extra={
+        "parameters": [PIPELINE],
+        "requestBody": {"required": True, "content": {JSON: {"schema": Asked.model_json_schema()}}},
+    },
 )
-async def many(request: Request, pipeline: Named, asked: Asked) -> Response:
-    limit = request.app.state.configuration.batch
-    if len(asked.keys) > limit:
-        raise Problem(422, f"keys: {len(asked.keys):,} of them: ask for at most {limit:,} at once")
-    return answer({"lists": await _read(request, pipeline, asked.keys, n=asked.n, without=asked.without, only=asked.only)})
 
 
 async def _read(
@@ -167,9 +206,7 @@ async def _read(
     found = line(request, pipeline)
     filtered = bool(without or only)
     answers = await found.client.lookup_many(pipeline, keys, n=None if filtered else n)
-    counter = request.app.state.metrics.lists
-    for one_ in answers:
-        counter.labels(pipeline, "degraded" if one_.degraded else one_.source, one_.bucket or "").inc()
+    request.app.state.metrics.read(pipeline, answers)
     if not filtered:
         return answers
     out = frozenset(without)

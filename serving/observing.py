@@ -5,9 +5,12 @@ import secrets
 import sys
 import time
 import traceback
+from collections import Counter as Counts
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from nightfold.client import Answer
 from serving import problems
 from serving.served import Served
 
@@ -24,8 +27,8 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)  #
 def say(**facts: Any) -> None:
     """One JSON line to the log."""
     line = {"at": datetime.now(UTC).isoformat(timespec="milliseconds"), **facts}
-    sys.stdout.write(msgspec.json.encode(line).decode() + "\n")
-    sys.stdout.flush()
+    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
+    sys.stdout.buffer.flush()
 
 
 class Metrics:
@@ -38,6 +41,22 @@ class Metrics:
         words = "Lists that were read: source is model, fallback, or degraded (the store could not be reached)"
         self.lists = Counter("nightfold_lists", words, ["pipeline", "source", "bucket"], registry=self.registry)
         self.registry.register(_Ages(served))
+        self._of_routes: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one request."""
+        which = (route, method, status)
+        if which not in self._of_routes:
+            self._of_routes[which] = self.requests.labels(route, method, status), self.seconds.labels(route)
+        count, took = self._of_routes[which]
+        count.inc()
+        took.observe(seconds)
+
+    def read(self, pipeline: str, answers: Sequence[Answer]) -> None:
+        """Count the lists of one request."""
+        kinds = Counts(("degraded" if one.degraded else one.source, one.bucket or "") for one in answers)
+        for kind, number in kinds.items():
+            self.lists.labels(pipeline, *kind).inc(number)
 
 
 class _Ages(Collector):
@@ -129,8 +148,7 @@ class Observed:
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route, method = getattr(scope.get("route"), "path", "unknown"), scope["method"] if scope.get("route") else "any"
-        self.metrics.requests.labels(route, method, status).inc()
-        self.metrics.seconds.labels(route).observe(seconds)
+        self.metrics.answered(route, method, status, seconds)
         if self.log and not route.startswith("/health"):
             state, facts = scope["state"], {}
             if state["error"]:

@@ -9,7 +9,7 @@ from nightfold.store.records import Row
 import msgspec
 
 
-class Item(msgspec.Struct, frozen=True):
+class Item(msgspec.Struct, frozen=True, gc=False):  # it holds nothing that could hold it
     """One line of a list."""
 
     id: str

@@ -112,7 +112,7 @@ def test_a_wrong_question_is_refused_with_the_field_and_the_mend(replica, path, 
         ({"keys": [1]}, "body.keys.0: Input should be a valid string"),
         ({"keys": ["a"], "nn": 1}, "body.nn: Extra inputs are not permitted"),
         ({"keys": ["a"] * 1001}, "body.keys: List should have at most 1000 items"),
-        ([], "body: Input should be a valid dictionary"),
+        ([], "body: Input should be an object"),
     ],
 )
 def test_a_wrong_body_is_refused_with_the_field(replica, body, words):

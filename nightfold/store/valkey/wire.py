@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
-from redis.asyncio import Redis as AsyncRedis
+from redis.asyncio import Connection, ConnectionPool
 from redis.asyncio.cluster import RedisCluster as AsyncRedisCluster
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialWithJitterBackoff
@@ -119,16 +119,23 @@ class Wire:
 
 
 class AsyncWire:
-    """Reading alone, for an event loop; as Wire."""
+    """Reading alone, for an event loop; as Wire. A few connections take turns: to open hundreds takes longer than to wait for one."""
 
     def __init__(self, uri: str, *, timeout: float, retries: int) -> None:
         address, self.clustered = split_uri(uri)
         options = _options(AsyncRetry, timeout=timeout, retries=retries)
-        self._client = (AsyncRedisCluster if self.clustered else AsyncRedis).from_url(address, **options)
-        self._turns, self._patience = asyncio.Semaphore(TURNS), (retries + 1) * timeout
+        self._again, self._timeout, self._patience = options["retry"], timeout, (retries + 1) * timeout
+        self._turns = asyncio.Semaphore(TURNS)
+        self._idle: list[Connection] = []
+        """Of one server, open or not, by ourselves: a pool and its client take twice the time of the command itself."""
+        if self.clustered:
+            self._cluster = AsyncRedisCluster.from_url(address, **options)
+        else:
+            own = {"protocol": options["protocol"], "socket_timeout": None, "socket_connect_timeout": None}  # one for all of a try
+            self._pool = ConnectionPool.from_url(address, **own)
 
     async def get(self, keys: Sequence[str]) -> list[bytes | None]:
-        """As Wire.get. A few connections take turns: to open hundreds at once takes longer than to wait for one."""
+        """As Wire.get."""
         if self._turns.locked():
             try:
                 await asyncio.wait_for(self._turns.acquire(), self._patience)
@@ -137,18 +144,37 @@ class AsyncWire:
         else:
             await self._turns.acquire()
         try:
-            return await self._get(keys)
+            if self.clustered:
+                return await self._of_cluster(keys)
+            return await self._again.call_with_retry(lambda: self._try(keys), _nothing)
         finally:
             self._turns.release()
 
-    async def _get(self, keys: Sequence[str]) -> list[bytes | None]:
-        if not self.clustered:
-            return await self._client.mget(keys) if len(keys) > 1 else [await self._client.get(key) for key in keys]
-        pipe = self._client.pipeline(transaction=False)
+    async def _try(self, keys: Sequence[str]) -> list[bytes | None]:
+        """Once; a connection that is not open, or no longer, opens itself, and one that did not get its answer closes itself."""
+        connection = self._idle.pop() if self._idle else self._pool.make_connection()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await connection.send_command("MGET", *keys, check_health=False)
+                return await connection.read_response()
+        except TimeoutError:
+            raise redis.TimeoutError(f"no answer in {self._timeout:g} s") from None
+        finally:
+            self._idle.append(connection)
+
+    async def _of_cluster(self, keys: Sequence[str]) -> list[bytes | None]:
+        pipe = self._cluster.pipeline(transaction=False)
         for key in keys:
             pipe.get(key)
         return await pipe.execute()
 
     async def close(self) -> None:
         """Give the connections back."""
-        await self._client.aclose()
+        if self.clustered:
+            await self._cluster.aclose()
+        for connection in self._idle:
+            await connection.disconnect()
+
+
+async def _nothing(error: Exception) -> None:
+    """Another try needs nothing done before it."""
