@@ -56,7 +56,7 @@ FLOW = (
         config=(
             *_CANDIDATES,
             *("recommend.interactions", "recommend.items", "recommend.users", "recommend.promotions", "recommend.als"),
-            *("timezone", *_WINDOWS, "training.seed", *_PREDICT),
+            *("timezone", *_WINDOWS, "training.seed", "training.k", "training.metric", *_PREDICT),
         ),
         short=MORE,
         doc="Index users and items; what was known of them as of each window's cutoff, never a later fact.",

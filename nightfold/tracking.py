@@ -1,6 +1,6 @@
 """MLflow: one run per training, with all that a person wants to compare."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,16 @@ class TrackingFailed(NightfoldError):
     """MLflow did not take the run; a retry may help."""
 
 
-def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], metric: str, model: str, inputs: str) -> str:
+def log_training(
+    pipeline: Pipeline,
+    night: str,
+    *,
+    grid: list[dict[str, Any]],
+    chosen_before: Mapping[str, Any],
+    metric: str,
+    model: str,
+    inputs: str,
+) -> str:
     """Log one training; returns the run's id.
 
     Its artifacts hold all that reproduces the model: the pipeline file, and the fingerprints of code and inputs.
@@ -41,6 +50,7 @@ def log_training(pipeline: Pipeline, night: str, *, grid: list[dict[str, Any]], 
             metrics += [Metric(_name(label), value, now, fold) for fold, value in enumerate(point.get(kind, ()), 1)]
     params = {
         **best["params"],
+        **chosen_before,
         "metric": metric,
         "points": len(grid),
         **{f"split_{k}": v for k, v in pipeline.split.model_dump().items()},

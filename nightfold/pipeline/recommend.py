@@ -1,6 +1,7 @@
 """The task `recommend` of a pipeline file: for every user a list of items."""
 
-from typing import Literal
+from itertools import product
+from typing import Annotated, Any, Literal
 
 from nightfold.pipeline.base import Part
 from nightfold.pipeline.sources import Name, Through
@@ -107,19 +108,42 @@ class CandidateLimits(Part):
     """The days that say what goes together."""
 
 
-class Als(Part):
-    """Collaborative filtering: a source of candidates, and a feature of the ranker."""
+Factors = Annotated[int, Field(ge=1, le=512)]
+Penalty = Annotated[float, Field(ge=0)]
+Confidence = Annotated[float, Field(gt=0)]
+Iterations = Annotated[int, Field(ge=1, le=100)]
+MOST_POINTS = 64
 
-    factors: int = Field(default=32, ge=1, le=512)
+
+class Als(Part):
+    """Collaborative filtering: a source of candidates, and a feature of the ranker.
+
+    Where several values are given, each combination is fitted as of every fold's cutoff, and that whose lists are best is taken.
+    """
+
+    factors: Factors | list[Factors] = 32
     """Length of a user's and an item's vector."""
-    regularization: float = Field(default=10.0, ge=0)
-    alpha: float = Field(default=1.0, gt=0)
+    regularization: Penalty | list[Penalty] = 10.0
+    alpha: Confidence | list[Confidence] = 1.0
     """Confidence of one basket."""
-    iterations: int = Field(default=6, ge=1, le=100)
+    iterations: Iterations | list[Iterations] = 6
     engine: Literal["auto", "implicit", "mllib"] = "auto"
     """implicit: each fit in one worker, many times faster; mllib: Spark's own, on all of them; auto: by the number of rows."""
     one_worker: int = Field(default=50_000_000, ge=0)
     """Rows (of a user, item and day) up to which `auto` takes one worker: about 40 bytes of its memory each."""
+
+    @model_validator(mode="after")
+    def _some_points(self) -> "Als":
+        if not 1 <= len(self.points) <= MOST_POINTS:
+            raise ValueError(f"{len(self.points)} combinations to try: give 1 to {MOST_POINTS}")
+        return self
+
+    @property
+    def points(self) -> list[dict[str, Any]]:
+        """Every combination to try."""
+        given = {name: getattr(self, name) for name in ("factors", "regularization", "alpha", "iterations")}
+        grid = {name: sorted(set(value)) if isinstance(value, list) else [value] for name, value in given.items()}
+        return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 
 
 class Mix(Part):

@@ -6,6 +6,7 @@ Keys of the figures; what is missing is not shown:
     metric       what chooses and is shown: ndcg, average_precision, mae ...
     systems      see reports/systems.py; "recipe" is ours
     differences  baseline → {"mean", "low", "high"}: by how much of the metric the recipe is better, paired bootstrap
+    als_grid     as grid, of the collaborative filtering; empty where its settings are given
     grid         [{"params", "validation": a figure per fold, "mean", "best"}]; the best's also "train": a figure of days that it
                  has learned from
     test         the metric of the chosen point on the test window
@@ -75,15 +76,13 @@ def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
     grid = figures.get("grid")
     if not grid:
         return
-    labels = [", ".join(f"{key} {value}" for key, value in _telling(point["params"], grid).items()) for point in grid]
     test = figures.get("test")
     rows = []
-    for label, point in zip(labels, grid, strict=True):
+    for point in grid:
         train, validation = _mean(point.get("train")), _mean(point.get("validation"))
-        name = [label, *([" ", tag("span", "chosen", cls="tag good")] if point.get("best") else [])]
         ratio = three(train / validation if train is not None and validation else None)
         figures_of = (three(train), three(validation), _folds(point.get("validation")), ratio)
-        rows.append([tag("span", *name), *figures_of, three(test) if point.get("best") else NONE])
+        rows.append([_label(point, grid), *figures_of, three(test) if point.get("best") else NONE])
     head = ("grid point", "train", "validation", "by fold", "train / validation", "test")
     best = [i for i, point in enumerate(grid) if point.get("best")]
     order = [str(i + 1) for i in range(len(grid))]
@@ -105,6 +104,24 @@ def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
         plot = plots.groups(names, {"validation": best_point["validation"]}, label=metric_of(figures))
         drawn.append(figure(plot, "The chosen point, fold by fold; each trains on earlier days only."))
     yield tag("div", *drawn, cls="pair")
+
+
+def _als(figures: Mapping[str, Any]) -> Iterator[Html]:
+    grid = figures.get("als_grid")
+    if not grid:
+        return
+    best = [i for i, point in enumerate(grid) if point["best"]]
+    rows = [[_label(point, grid), three(point["mean"]), _folds(point["validation"])] for point in grid]
+    yield tag(
+        "p", "Settings of the collaborative filtering, judged by its own lists as of each fold's cutoff, before any model learns."
+    )
+    yield tag("div", table(("grid point", "validation", "by fold"), rows, numeric=(1,), hot=best), cls="card")
+
+
+def _label(point: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> Html:
+    """What is other about a point, and whether it is the chosen one."""
+    words = ", ".join(f"{key} {value}" for key, value in _telling(point["params"], grid).items())
+    return tag("span", words, *([" ", tag("span", "chosen", cls="tag good")] if point.get("best") else []))
 
 
 def _telling(params: Mapping[str, Any], grid: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -161,6 +178,7 @@ _SECTIONS: tuple[tuple[str, str, Callable[[Mapping[str, Any]], Iterator[Html]]],
     ("verdict", "Verdict", _verdict),
     ("systems", "The recipe beside baselines", systems),
     ("grid", "Training, validation and test", _grid),
+    ("als", "Collaborative filtering", _als),
     ("segments", "Where it is good, and where not", _segments),
     ("candidates", "Candidates", candidates),
     ("importance", "What the model looks at", importance),

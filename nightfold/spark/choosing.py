@@ -6,7 +6,7 @@ Writes  model/model      a plain CrossValidatorModel, fitted on everything up to
         MLflow           one run: parameters, every fold's metrics
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -47,8 +47,8 @@ def validator(job: Job, estimator: FamilyEstimator, evaluator: Evaluator) -> Rol
     )
 
 
-def grid(points: list[dict[str, Any]], metrics: np.ndarray, best: int, train: float) -> list[dict[str, Any]]:
-    """Every point with its metric on each validation window; the best one's also on a window that it has learned from.
+def grid(points: list[dict[str, Any]], metrics: np.ndarray, best: int, train: float | None = None) -> list[dict[str, Any]]:
+    """Every point with its metric on each validation window, the oldest first; the best one's also on a window that it has learned from.
 
     :param metrics: (folds, points)
     """
@@ -59,7 +59,7 @@ def grid(points: list[dict[str, Any]], metrics: np.ndarray, best: int, train: fl
             "mean": round(float(metrics[:, i].mean()), 6),
             "std": round(float(metrics[:, i].std()), 6),
             "best": i == best,
-            **({"train": [round(train, 6)]} if i == best else {}),
+            **({"train": [round(train, 6)]} if i == best and train is not None else {}),
         }
         for i, point in enumerate(points)
     ]
@@ -84,6 +84,7 @@ def choose(
     features: Sequence[str],
     twin: Callable[[PipelineModel, str], None],
     at_last: dict[Param, Any] | None = None,
+    chosen_before: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Choose, fit, save and log.
 
@@ -92,6 +93,7 @@ def choose(
     :param features: their names, in the model's order
     :param twin: writes what serves without Spark of a model into a folder (URI); raises NotServable
     :param at_last: parameters of the two models that are kept, beside their point's
+    :param chosen_before: what the stage before has chosen, for MLflow
     """
     chooser, folds, points = validator(job, estimator, evaluator), job.pipeline.split.folds, job.pipeline.training.families.points
     metrics = chooser.judge(dataset)
@@ -112,6 +114,7 @@ def choose(
         job.pipeline,
         job.ds,
         grid=tried,
+        chosen_before=chosen_before or {},
         metric=metric,
         model=job.lake.spark_path(f"{job.place}/model"),
         inputs=job.lake.get("features", job.ds).fingerprint,

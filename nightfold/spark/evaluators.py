@@ -58,14 +58,20 @@ class RankingEvaluator(Evaluator, DefaultParamsReadable, DefaultParamsWritable):
             raise NothingToJudge("no user took an item that may be listed in these days: choose longer windows in the split")
         return {**{metric: row[metric] / row["users"] for metric in metrics}, "users": row["users"]}
 
-    def per_user(self, dataset: DataFrame, *, metrics: tuple[str, ...] = METRICS) -> DataFrame:
-        """`user` where there is one, and a column per metric: for paired comparisons of two recipes."""
+    def means(self, dataset: DataFrame, *, by: tuple[str, ...]) -> DataFrame:
+        """The columns of `by`, and the metric's mean of each group, as `mean`."""
+        name = self.getOrDefault(self.metricName)
+        mean = exact_sum(F.col(name)) / F.count("*")
+        return self.per_user(dataset, metrics=(name,), by=by).groupBy(*by).agg(mean.alias("mean"))
+
+    def per_user(self, dataset: DataFrame, *, metrics: tuple[str, ...] = METRICS, by: tuple[str, ...] = ("user",)) -> DataFrame:
+        """The columns of `by` that are there, and one per metric: for paired comparisons of two recipes."""
         k, relevant = self.getOrDefault(self.k), F.col(self.getOrDefault(self.relevantCol))
         hit = F.transform(F.slice(self.getOrDefault(self.hitsCol), 1, k), lambda hit: F.when(hit, 1.0).otherwise(0.0))
         named = [metric for metric in metrics if metric in METRICS]
         if len(named) != len(metrics):
             raise ValueError(f"metrics {', '.join(metrics)}: choose among {', '.join(METRICS)}")
-        who = [F.col("user")] if "user" in dataset.columns else []
+        who = [F.col(name) for name in by if name in dataset.columns]
         prepared = dataset.where(relevant > 0).select(*who, hit.alias("_hit"), relevant.alias("_relevant"))
         return prepared.select(*who, *(_metric(metric, k).alias(metric) for metric in named))
 

@@ -36,9 +36,9 @@ FOLDS, N, BLOCK = 3, 10, 512
 def ours(spark: SparkSession, place: str, windows: list[Any], cutoff: int) -> tuple[dict[str, float], dict[int, list[int]]]:
     """Seconds, and user → items."""
     began = time.monotonic()
-    fits = [als.factors(spark, place, windows, replace(point, engine="implicit")).toArrow() for point in POINTS]
+    fits = als.factors(spark, place, windows, [replace(point, engine="implicit") for point in POINTS]).toArrow()
     fitted = time.monotonic()
-    last = fits[0].filter(pc.equal(fits[0]["window"], windows[0].number))
+    last = fits.filter(pc.and_(pc.equal(fits["point"], 0), pc.equal(fits["window"], windows[0].number)))
     lists = _top(_known(spark, place, cutoff), *(_of_kind(last, kind) for kind in ("user", "item")))
     return {"fit": fitted - began, "top": time.monotonic() - fitted}, lists
 
@@ -99,8 +99,7 @@ def plain(spark: SparkSession, place: str, windows: list[Any], cutoff: int) -> t
 
 
 def _mllib(spark: SparkSession, place: str, cutoff: int, point: AlsSettings) -> ALSModel:
-    settings = {name: getattr(point, name) for name in ("factors", "regularization", "alpha", "iterations", "seed")}
-    return als_cluster.model(_taken(spark, place, cutoff), **settings)
+    return als_cluster.model(_taken(spark, place, cutoff), **point.of_fit)
 
 
 def _new(spark: SparkSession, place: str, cutoff: int, model: ALSModel) -> dict[int, list[int]]:

@@ -85,6 +85,7 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
         **compared(spark, job, window, judged, measured, place),
         "ceiling": evaluator(job.pipeline).evaluate(systems.perfect(candidates, k=k)),
         "champion": verdicts.against(served, place),
+        "als_grid": facts["als_grid"],
         "candidates": inspection.recall_of_candidates(candidates),
         "calibration": inspection.calibration(scored, negatives=job.pipeline.training.negatives),
         "importance": inspection.importance(recipe, examples.names(job.pipeline)),

@@ -209,12 +209,20 @@ def _truth(
     if window.number == TONIGHT:
         return np.zeros(len(some.row), bool), np.zeros(len(block.users), np.int64)
     items = len(available)
+    taken = taken_after(block, window, pairs, available, exclude_seen=exclude_seen)
+    return np.isin(pair_key(some.row, some.item, items), taken), np.bincount(taken // items, minlength=len(block.users))
+
+
+def taken_after(block: Block, window: Window, pairs: Pairs, available: np.ndarray, *, exclude_seen: bool) -> np.ndarray:
+    """Keys (row * items + item) of what may be listed and each user took in the days after the cutoff.
+
+    :param pairs: of what was known at the cutoff
+    """
+    items = len(available)
     later = block.after(window.cutoff, window.days)
     listed = available[later.item] & (later.baskets > 0)
     taken = np.unique(pair_key(later.row[listed], later.item[listed], items))
-    if exclude_seen:
-        taken = np.setdiff1d(taken, pair_key(pairs.row, pairs.item, items), assume_unique=True)
-    return np.isin(pair_key(some.row, some.item, items), taken), np.bincount(taken // items, minlength=len(block.users))
+    return np.setdiff1d(taken, pair_key(pairs.row, pairs.item, items), assume_unique=True) if exclude_seen else taken
 
 
 def _random(user: np.ndarray, item: np.ndarray, seed: int) -> np.ndarray:

@@ -13,6 +13,7 @@ Raises  BadInput                            when there is nothing to learn from
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import date
+from typing import Any
 
 from nightfold import schemas
 from nightfold.errors import BadInput
@@ -20,7 +21,7 @@ from nightfold.pipeline.recommend import Promotions
 from nightfold.spark import layers, tables, windows
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.lately import compared_day, lately
-from nightfold.spark.recommend import als, cooccurrence, history, indexing, item_statistics, promotions, segments
+from nightfold.spark.recommend import als, als_grid, cooccurrence, history, indexing, item_statistics, promotions, segments
 from nightfold.spark.together import each
 from nightfold.spark.windows import Window
 
@@ -73,14 +74,13 @@ def repeated(interactions: DataFrame, last: int) -> dict[str, int | float]:
     return {"last_day_rows": row["rows"], "repeated": round(row["again"] / row["rows"], 6)}
 
 
-def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> str:
-    """Write what each window knows of the items, as knowledge.Places reads it; returns by which engine ALS was fitted, and why."""
+def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> dict[str, Any]:
+    """Write what each window knows of the items, as knowledge.Places reads it; returns by which engine and settings ALS was fitted, and
+    what else was tried."""
     task = job.pipeline.recommend
     histories = _written(spark, job, "histories", history.SCHEMA)
     interactions = f"{job.uri}/interactions"
-    settings = als.AlsSettings(**task.als.model_dump(), seed=job.pipeline.training.seed)
     work: dict[str, Callable[[], DataFrame]] = {
-        "als": lambda: als.factors(spark, interactions, planned, settings),
         "neighbours": lambda: cooccurrence.neighbours(spark, interactions, planned, days=task.candidates.together_days),
         "statistics": lambda: item_statistics.statistics(histories, planned),
     }
@@ -88,12 +88,28 @@ def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> str:
         work["segments"] = lambda: segments.popularity(histories, planned, days=task.candidates.recent_days)
     if task.promotions is not None:
         work["promotions"] = lambda: promoted(spark, job, task.promotions, planned)
+    points, best, tried = als_grid.points(job), 0, list[dict[str, Any]]()
+
+    def factors() -> DataFrame:
+        nonlocal best, tried
+        if len(points) > 1:
+            best, tried = als_grid.choose(spark, job, histories, planned, points)
+        return als.factors(spark, interactions, planned, [points[best]]).drop("point")
+
+    order = [*work, "als"] if len(points) > 1 else ["als", *work]  # lists are judged by all that is known of the items
+    work["als"] = factors
     within = {"als": ("window", "kind")}
     each(
-        list(work),
+        order,
         lambda name: work[name]().write.mode("error").partitionBy(*within.get(name, ("window",))).parquet(f"{job.uri}/{name}"),
+        after={"als": order[: order.index("als")]},
     )
-    return ": ".join(als.engine(interactions, settings))
+    job.discard_scratch()
+    return {
+        "als": ": ".join(als.engine(interactions, points[best])),
+        "als_settings": als_grid.told(points[best]),
+        "als_grid": tried,
+    }
 
 
 def promoted(spark: SparkSession, job: Job, task: Promotions, planned: Sequence[Window]) -> DataFrame:
@@ -106,7 +122,7 @@ def promoted(spark: SparkSession, job: Job, task: Promotions, planned: Sequence[
 def main(spark: SparkSession, job: Job) -> Outcome:
     first, last = pasts(spark, job)
     planned = windows.plan(job.pipeline, job.ds, first)
-    engine = knowledge(spark, job, planned)
+    known = knowledge(spark, job, planned)
     size = {name: _rows(job, name) for name in ("users", "items")}
     size["available"] = _written(spark, job, "items", schemas.ITEMS).where("available").count()
     rows = _rows(job, "interactions")
@@ -118,10 +134,18 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     }
     return Outcome(
         summary=f"{size['users']:,} users, {size['items']:,} items ({size['available']:,} may be listed), {rows:,} interactions "
-        f"from {days['first_day']} to {days['last_day']}; {len(planned)} windows; ALS by {engine}",
+        f"from {days['first_day']} to {days['last_day']}; {len(planned)} windows; ALS by {_said(known)}",
         rows=rows,
-        facts={"als": engine, **size, **days, **recent, "windows": [asdict(window) for window in planned]},
+        facts={**known, **size, **days, **recent, "windows": [asdict(window) for window in planned]},
     )
+
+
+def _said(known: dict[str, Any]) -> str:
+    """By which engine, and which settings are best."""
+    if not known["als_grid"]:
+        return known["als"]
+    words = ", ".join(f"{name} {value:g}" for name, value in known["als_settings"].items())
+    return f"{known['als']}; best of {len(known['als_grid'])}: {words}"
 
 
 def _written(spark: SparkSession, job: Job, name: str, schema: schemas.Schema) -> DataFrame:

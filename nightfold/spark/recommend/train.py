@@ -31,4 +31,5 @@ def main(spark: SparkSession, job: Job) -> Outcome:
         metric=f"{job.pipeline.metric}@{job.pipeline.training.k}",
         features=examples.names(job.pipeline),
         twin=lambda _, uri: twin.write(job, uri),
+        chosen_before={f"als_{name}": value for name, value in job.lake.get("features", job.ds).facts["als_settings"].items()},
     )

@@ -20,13 +20,13 @@ import pyarrow.parquet as pq
 
 def write(job: Job, uri: str) -> None:
     """Write the twin into a folder. Raises NotServable when ALS knows no item."""
-    task = job.pipeline.recommend
-    (tonight,) = [w for w in of_facts(job.lake.get("features", job.ds).facts["windows"]) if w.number == TONIGHT]
+    task, facts = job.pipeline.recommend, job.lake.get("features", job.ds).facts
+    (tonight,) = [w for w in of_facts(facts["windows"]) if w.number == TONIGHT]
     columns = task.items.grouping if task.items is not None else []
     items, factors = table(Places.of(parts.folder(job), tonight, task), columns)
     content = pa.BufferOutputStream()
     pq.write_table(items, content)
-    settings = {"alpha": task.als.alpha, "regularization": task.als.regularization}
+    settings = {name: facts["als_settings"][name] for name in ("alpha", "regularization")}
     document = Document(factors=factors, columns=list(dict.fromkeys(columns)), **settings)
     folder.write(uri, document, {ITEMS: content.getvalue().to_pybytes()})
 

@@ -25,7 +25,7 @@ def learn(spark, tmp_path):
         place = f"file://{tmp_path}/{name}"
         spark.createDataFrame(rows, "user int, item int, day int, weight double").repartition(partitions).write.parquet(place)
         found = {}
-        made = als.factors(spark, place, windows, settings)
+        made = als.factors(spark, place, windows, [settings]).drop("point")
         for row in made.collect():
             found.setdefault((row["window"], row["kind"]), {})[row["id"]] = row["factors"]
         made.write.partitionBy("window", "kind").parquet(f"{place}-saved")  # as the stage `features` does
@@ -116,3 +116,15 @@ def test_the_engine_follows_the_number_of_rows_and_says_why(spark, tmp_path):
     assert als.engine(place, SETTINGS) == ("implicit", "16 rows fit one worker (recommend.als.one_worker 50,000,000)")
     assert als.engine(place, replace(SETTINGS, one_worker=15)) == ("mllib", "16 rows are more than recommend.als.one_worker (15)")
     assert als.engine(place, replace(SETTINGS, engine="mllib")) == ("mllib", "as the pipeline file says")
+
+
+def test_several_points_at_once_give_each_what_it_gives_alone(spark, tmp_path):
+    place = f"file://{tmp_path}/several"
+    spark.createDataFrame(rows(TAKEN), "user int, item int, day int, weight double").write.parquet(place)
+    points = [SETTINGS, replace(SETTINGS, factors=3, alpha=5.0)]
+    together = als.factors(spark, place, WINDOWS, points)
+    assert together.rdd.getNumPartitions() == len(points) * len(WINDOWS), "a task for each fit"
+    by = ("window", "kind", "id")
+    for number, point in enumerate(points):
+        alone = als.factors(spark, place, WINDOWS, [point]).drop("point").orderBy(*by).collect()
+        assert together.where(f"point = {number}").drop("point").orderBy(*by).collect() == alone

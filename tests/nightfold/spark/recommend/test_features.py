@@ -45,6 +45,7 @@ SHOP = {
     },
     "recommend": {
         "top_n": 5,
+        "als": {"factors": [4, 8], "regularization": 1.0},
         "users": {"source": "clients", "id": "id", "attributes": ["region"]},
         "promotions": {"source": "leaflet", "item": "article", "first": "since", "last": "until"},
     },
@@ -105,6 +106,24 @@ def test_features_know_no_later_night(shop):
     assert (facts["users"], facts["first_day"], facts["last_day"]) == (12, FIRST, NIGHT)
 
 
+def test_the_settings_of_als_are_the_best_of_the_folds_and_everything_after_is_of_them(spark, shop):
+    lake = Lake("shop")
+    facts = lake.get("features", NIGHT).facts
+    tried, best = facts["als_grid"], max(range(2), key=lambda i: facts["als_grid"][i]["mean"])
+    assert [point["params"]["factors"] for point in tried] == [4, 8]
+    assert [point["best"] for point in tried] == [i == best for i in range(2)]
+    assert all(len(point["validation"]) == 2 and 0 < point["mean"] < 1 for point in tried)
+    chosen = tried[best]["params"]
+    assert facts["als_settings"] == chosen == {**chosen, "regularization": 1.0, "alpha": 1.0, "iterations": 6}
+    assert f"; best of 2: factors {chosen['factors']}, " in shop["words"]["features"]
+    of = spark.read.parquet(f"{lake.spark_path(lake.get('features', NIGHT).data)}/als")
+    assert {len(row["factors"]) for row in of.collect()} == {chosen["factors"]}
+    assert shop["logged"][0]["chosen_before"]["als_factors"] == chosen["factors"]
+    page = lake.read_text(lake.get("evaluation", NIGHT).facts["report"])
+    assert "Collaborative filtering" in page
+    assert f"factors {chosen['factors']}" in page
+
+
 def of_windows(spark, name: str) -> dict[str, list]:
     """Rows of each window's part of the features, the window by the night of its cutoff."""
     facts = Lake("shop").get("features", NIGHT).facts
@@ -160,7 +179,7 @@ def test_the_recipe_beats_what_is_popular_in_its_own_report(shop):
 
 
 def test_everybody_has_a_list_of_his_own_things_and_it_says_why(spark, shop):
-    assert shop["words"]["score"] == "12 lists of 5 to 5 items, 42 different items"
+    assert shop["words"]["score"] == "12 lists of 5 to 5 items, 41 different items"
     data = Lake("shop").spark_path(Lake("shop").get("scores", NIGHT).data)
     lists = {row["key"]: row["items"] for row in spark.read.parquet(f"{data}/lists").collect()}
     for client, items in lists.items():
