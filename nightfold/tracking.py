@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 RETRIES = "3"  # of one request, about 15 s in all: MLflow's own 7 would keep a task silent for minutes
 CHAMPION = "champion"
-MODEL = "model"  # folder of a run's artifacts: where the model is, and all that reproduces it
+MODEL = "model"  # folder of a run's artifacts: the model, where it is in the lake, and all that reproduces it
 PAGE = 1000  # runs that are asked for at once
 
 
@@ -79,6 +79,12 @@ def log_training(
         client.log_dict(run.info.run_id, pipeline.model_dump(mode="json"), f"{MODEL}/pipeline.json")
         client.set_terminated(run.info.run_id)
     return run.info.run_id
+
+
+def log_model(run: str, folder: str) -> None:
+    """Put a model beside a run of log_training: a folder in which one of MLflow's flavours has saved it. Raises as log_training."""
+    with _mlflow() as client:
+        client.log_artifacts(run, folder, MODEL)
 
 
 def crown(pipeline: str, run: str | None, *, version: str, night: str) -> None:

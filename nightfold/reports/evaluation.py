@@ -11,7 +11,8 @@ Keys of the figures; what is missing is not shown:
                  has learned from
     test         the metric of the chosen point on the test window
     candidates, importance, calibration: see reports/learning.py
-    by_activity, by_attribute  [{"segment", "users", system → metric}]; attribute: of which by_attribute's segments are values
+    by_activity, by_attribute  [{"segment", "users", system → metric, "half_width": {system → of its interval}}]
+    attribute    of which by_attribute's segments are values
     by_category  [{"segment", "places", system → share of its places that came true}]
     gate, champion  see reports/gate.py
     history      [{"night", metric, metric_... of each baseline, "truth": {metric} or None}], earlier nights; "truth": what was published,
@@ -143,14 +144,19 @@ def _segments(figures: Mapping[str, Any]) -> Iterator[Html]:
 def _by(segments: Sequence[Mapping[str, Any]] | None, counted: str, label: str, caption: str) -> Iterator[Html]:
     if not segments:
         return
-    systems = list(dict.fromkeys(name for s in segments for name in s if name not in ("segment", counted)))
-    rows = [[s["segment"], number(s[counted]), *(three(s.get(name)) for name in systems)] for s in segments]
+    systems = list(dict.fromkeys(name for s in segments for name in s if name not in ("segment", counted, "half_width")))
+    rows = [[s["segment"], number(s[counted]), *(_with_interval(s, name) for name in systems)] for s in segments]
     listed = tag("div", table(("segment", counted, *systems), rows, numeric=range(1, 2 + len(systems))), cls="card")
     drawn = segments[:DRAWN]
     series = {name: [s.get(name) for s in drawn] for name in systems}
     plot = plots.groups([s["segment"] for s in drawn], series, label=label)
     more = f" The first {DRAWN} are drawn." if len(segments) > DRAWN else ""
     yield tag("div", figure(plot, f"{caption}{more}"), listed, cls="pair")
+
+
+def _with_interval(segment: Mapping[str, Any], system: str) -> str:
+    half = segment.get("half_width", {}).get(system)
+    return three(segment.get(system)) + (f" ± {three(half)}" if half is not None else "")
 
 
 def _history(figures: Mapping[str, Any]) -> Iterator[Html]:

@@ -3,14 +3,15 @@
 Writes  model/model      a plain CrossValidatorModel, fitted on everything up to `ds`
         model/judged     the same recipe as a PipelineModel that has not seen the test window, for `evaluate`
         model/twin       what serves without Spark (nightfold/twins), where there is a twin of such a model
-        MLflow           one run: parameters, every fold's metrics
+        MLflow           one run: parameters, every fold's metrics, the model
 """
 
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from nightfold import stages, tracking
+from nightfold import settings, stages, tracking
 from nightfold.errors import NotServable
 from nightfold.fingerprint import digest
 from nightfold.spark.families import FamilyEstimator
@@ -74,6 +75,19 @@ def with_twin(job: Job, model: PipelineModel, write: Callable[[PipelineModel, st
     return {"twin": f"{job.place}/twin"}
 
 
+def with_mlflow(run: str, model: PipelineModel, *, scratch: str) -> None:
+    """Put a model beside a run, as MLflow's flavour `spark`; no pickle. `mlflow.spark.load_model("models:/PIPELINE@champion")` gives it.
+
+    :param scratch: URI of a folder that all of Spark can write
+    """
+    import mlflow.spark  # takes a second: only this needs it
+
+    with tempfile.TemporaryDirectory(prefix="nightfold-model-") as folder:
+        lock = str(settings.ROOT / "requirements.lock")
+        mlflow.spark.save_model(model, f"{folder}/model", pip_requirements=lock, dfs_tmpdir=scratch, signature=False)
+        tracking.log_model(run, f"{folder}/model")
+
+
 def choose(
     job: Job,
     dataset: DataFrame,
@@ -108,7 +122,6 @@ def choose(
         model.save(f"{job.uri}/model")
     judged.save(f"{job.uri}/judged")
     served = with_twin(job, model.bestModel, twin)
-    job.discard_scratch()
     tried = grid(points, metrics, best, train)
     tracked = tracking.log_training(
         job.pipeline,
@@ -119,6 +132,8 @@ def choose(
         model=job.lake.spark_path(f"{job.place}/model"),
         inputs=job.lake.get("features", job.ds).fingerprint,
     )
+    with_mlflow(tracked, model.bestModel, scratch=f"{job.scratch}/mlflow")
+    job.discard_scratch()
     params = tried[best]["params"]
     words = ", ".join(f"{name} {value if isinstance(value, str) else f'{value:g}'}" for name, value in params.items())
     unserved = f"; cannot be served over REST: {served['not_servable']}" if served["twin"] is None else ""

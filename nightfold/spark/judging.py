@@ -5,8 +5,10 @@ replicate a Poisson(1) number of times, drawn from a generator seeded by the use
 partitions and nothing but sums per replicate comes to the driver.
 """
 
+import math
 from collections.abc import Iterable, Iterator
 from functools import reduce
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from pyspark.sql import functions as F
 
 REPLICATES = 1000
 CERTAINTY = 0.95
+NORMAL = NormalDist().inv_cdf((1 + CERTAINTY) / 2)
 
 SEGMENTS = ((0, 0, "new"), (1, 9, "1–9 days"), (10, 29, "10–29 days"), (30, 99, "30–99 days"), (100, None, "100+ days"))
 """Users by the number of days on which they took something before the cutoff."""
@@ -93,12 +96,24 @@ def by_value(measured: DataFrame, attributes: DataFrame, systems: list[str], *, 
 
 
 def _means(measured: DataFrame, label: Column, systems: list[str], metric: str, *, most: int) -> list[dict[str, Any]]:
-    means = [F.avg(f"{metric}_{i}").alias(name) for i, name in enumerate(systems)]
-    grouped = measured.groupBy(label.alias("segment")).agg(F.count("*").alias("users"), *means)
-    rows = grouped.orderBy(F.desc("users"), "segment").limit(most).collect()
+    columns = {name: f"{metric}_{i}" for i, name in enumerate(systems)}
+    means = [F.avg(column).alias(column) for column in columns.values()]
+    spreads = [F.stddev_samp(column).alias(f"{column}_spread") for column in columns.values()]
+    grouped = measured.groupBy(label.alias("segment")).agg(F.count("*").alias("users"), *means, *spreads)
     return [
-        {"segment": row["segment"], "users": row["users"], **{name: round(float(row[name]), 6) for name in systems}} for row in rows
+        {
+            "segment": row["segment"],
+            "users": row["users"],
+            **{name: round(float(row[column]), 6) for name, column in columns.items()},
+            "half_width": {name: _half_width(row[f"{column}_spread"], row["users"]) for name, column in columns.items()},
+        }
+        for row in grouped.orderBy(F.desc("users"), "segment").limit(most).collect()
     ]
+
+
+def _half_width(spread: float | None, users: int) -> float | None:
+    """Of a mean's interval of CERTAINTY, as if means were normal; None of a single user."""
+    return None if spread is None else round(NORMAL * float(spread) / math.sqrt(users), 6)
 
 
 def reach(judged: dict[str, DataFrame], learned: DataFrame, available: int) -> dict[str, dict[str, float]]:

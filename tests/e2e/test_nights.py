@@ -147,6 +147,8 @@ def test_the_alias_champion_is_the_run_whose_model_made_the_lists(night, grocery
     found = of_mlflow(night, "registered-models/alias", name="grocery", alias="champion")["model_version"]
     assert found["run_id"] == recipe["run"]
     assert found["source"].endswith("/model")
+    files = of_mlflow(night, "artifacts/list", run_id=recipe["run"], path="model")["files"]
+    assert {"model/MLmodel", "model/sparkml", "model/model.json"} <= {file["path"] for file in files}
 
 
 def test_the_same_night_again_finds_its_version_and_changes_nothing(night, grocery):

@@ -135,7 +135,8 @@ def test_the_runs_of_old_nights_leave_mlflow(store, home, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home}/mlflow.db")
     grid = [{"best": True, "params": {"rank": 4}, "mean": 0.5, "train": [0.6], "validation": [0.5]}]
     runs = {
-        n: tracking.log_training(tiny_shop(), n, grid=grid, metric="ndcg@10", model="m", inputs="i") for n in (FIRST, SECOND, THIRD)
+        n: tracking.log_training(tiny_shop(), n, grid=grid, chosen_before={}, metric="ndcg@10", model="m", inputs="i")
+        for n in (FIRST, SECOND, THIRD)
     }
     store.announce("shop", "v", "a")
     store.seal(

@@ -1,11 +1,18 @@
 """MLflow as a registry: whose model is served, and all that reproduces it. The e2e tests do the same with a server."""
 
+import sys
+from pathlib import Path
+
 from nightfold import promotion, tracking
+from nightfold.spark.choosing import with_mlflow
 from nightfold.store import VersionManifest
 
+import mlflow
 import pytest
 from helpers import tiny_shop
 from mlflow.tracking import MlflowClient
+from pyspark.ml import Pipeline
+from pyspark.ml.feature import Imputer
 
 GRID = [{"best": True, "params": {"family": "linear"}, "mean": 0.5, "train": [0.6], "validation": [0.5]}]
 
@@ -19,7 +26,9 @@ def client(home, monkeypatch) -> MlflowClient:
 
 
 def trained(night: str) -> str:
-    return tracking.log_training(tiny_shop(), night, grid=GRID, metric="ndcg@10", model=f"model of {night}", inputs="i")
+    return tracking.log_training(
+        tiny_shop(), night, grid=GRID, chosen_before={"als_factors": 8}, metric="ndcg@10", model=f"model of {night}", inputs="i"
+    )
 
 
 def promoted(recipe: dict, *, version: str, night: str) -> None:
@@ -54,6 +63,19 @@ def test_while_a_baseline_is_served_nobody_is_champion(client):
     promoted({"kind": "model", "run": trained("2026-01-01")}, version="v1", night="2026-01-01")
     promoted({"kind": "baseline", "name": "popularity"}, version="v2", night="2026-01-02")
     assert client.get_registered_model("shop").aliases == {}
+
+
+def test_the_champions_model_is_loaded_by_its_alias(client, spark, monkeypatch):
+    monkeypatch.setattr(sys, "ps1", "", raising=False)  # else PySpark takes a worker of pytest's for its own doctests, and ends it
+    frame = spark.createDataFrame([(1.0,), (3.0,)], "visits double")
+    model = Pipeline(stages=[Imputer(inputCols=["visits"], outputCols=["known"])]).fit(frame)
+    run = trained("2026-01-01")
+    with_mlflow(run, model, scratch=f"file://{Path.cwd()}/scratch")
+    promoted({"kind": "model", "run": run}, version="v1", night="2026-01-01")
+    loaded = mlflow.spark.load_model("models:/shop@champion", dfs_tmpdir=f"file://{Path.cwd()}/loaded")
+    missing = spark.createDataFrame([(None,)], "visits double")
+    assert loaded.transform(missing).first()["known"] == model.transform(missing).first()["known"] == 2.0
+    assert not list(Path.cwd().rglob("*.pkl"))
 
 
 def test_what_reproduces_a_model_lies_beside_its_run(client):

@@ -225,6 +225,43 @@ def test_the_asynchronous_client_does_the_same(server, store):
     asyncio.run(ask())
 
 
+def test_an_answer_that_came_too_late_is_nobodys_else(server, store):
+    """A time-out, and a caller who goes away, leave an answer on the way: the next question must not get it."""
+    serve(store, "v1", lists(anna="bread", ben="eggs"))
+
+    async def ask() -> None:
+        async with AsyncClient(server.uri, timeout=0.2, retries=0) as client:
+            await client.lookup("shop", "anna")
+            os.kill(server.process.pid, signal.SIGSTOP)
+            try:
+                assert (await client.lookup("shop", "anna")).degraded
+                client._memory.gone_until = 0.0
+                gone_away = asyncio.create_task(client.lookup("shop", "anna"))
+                await asyncio.sleep(0)
+                gone_away.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await gone_away
+            finally:
+                os.kill(server.process.pid, signal.SIGCONT)
+            for key, item in (("ben", "eggs"), ("anna", "bread")) * 5:
+                answer = await client.lookup("shop", key)
+                assert (answer.items[0].id, answer.degraded) == (item, False)
+
+    asyncio.run(ask())
+
+
+def test_the_asynchronous_client_makes_a_cut_connection_anew_without_a_word(server, store):
+    serve(store, "v1", lists(anna="bread"))
+
+    async def ask() -> None:
+        async with AsyncClient(server.uri) as client:
+            for _ in range(20):
+                assert not (await client.lookup("shop", "anna")).degraded
+                server.client.client_kill_filter(_type="normal", skipme=True)
+
+    asyncio.run(ask())
+
+
 def test_the_asynchronous_client_without_memory_says_that_the_store_is_gone():
     async def ask() -> None:
         async with AsyncClient(f"redis://127.0.0.1:{free_port()}/0", retries=0) as client:

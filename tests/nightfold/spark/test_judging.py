@@ -4,6 +4,8 @@ from nightfold.spark.judging import by_activity, by_value, intervals, reach
 
 import pytest
 
+HALF_WIDTH = 0.195996  # 1.96 x 0.1414 / sqrt(2)
+
 
 def measured(spark, values, partitions=1):
     frame = spark.createDataFrame(
@@ -40,9 +42,9 @@ def test_segments_are_by_the_days_that_were_known_of_a_user(utc):
     learned = utc.createDataFrame([(1, 5), (1, 5), (1, 6), *((2, day) for day in range(10))], "user int, day int")
     judged = utc.createDataFrame([(0, 0.1), (1, 0.2), (2, 0.3), (3, 0.3)], "user int, ndcg_0 double")
     assert by_activity(judged, learned, ["recipe"], metric="ndcg") == [
-        {"segment": "new", "users": 2, "recipe": pytest.approx(0.2)},
-        {"segment": "1–9 days", "users": 1, "recipe": 0.2},
-        {"segment": "10–29 days", "users": 1, "recipe": 0.3},
+        {"segment": "new", "users": 2, "recipe": pytest.approx(0.2), "half_width": {"recipe": HALF_WIDTH}},
+        {"segment": "1–9 days", "users": 1, "recipe": 0.2, "half_width": {"recipe": None}},
+        {"segment": "10–29 days", "users": 1, "recipe": 0.3, "half_width": {"recipe": None}},
     ]
 
 
@@ -52,9 +54,9 @@ def test_segments_are_by_the_first_attribute_the_largest_first(utc):
         [(0, ["old", "x"]), (1, ["young", "x"]), (2, ["old", None]), (3, [None, "x"])], "user int, values array<string>"
     )
     assert by_value(judged, attributes, ["recipe"], metric="map") == [
-        {"segment": "old", "users": 2, "recipe": pytest.approx(0.2)},
-        {"segment": "not known", "users": 1, "recipe": 0.5},
-        {"segment": "young", "users": 1, "recipe": 0.2},
+        {"segment": "old", "users": 2, "recipe": pytest.approx(0.2), "half_width": {"recipe": HALF_WIDTH}},
+        {"segment": "not known", "users": 1, "recipe": 0.5, "half_width": {"recipe": None}},
+        {"segment": "young", "users": 1, "recipe": 0.2, "half_width": {"recipe": None}},
     ]
 
 

@@ -48,6 +48,7 @@ def landed(spark, tmp_path_factory, valkey_server) -> Iterator[None]:
         valkey_server.client.flushall()
         patch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
         patch.setattr(tracking, "log_training", lambda *given, **named: "run-1")
+        patch.setattr(tracking, "log_model", lambda *given, **named: None)
         patch.setattr(tracking, "crown", lambda *given, **named: None)
         for path, lines in files(LATER).items():
             if "/visits/" in path or "/tips/" in path:
