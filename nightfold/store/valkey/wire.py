@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -15,7 +17,7 @@ from redis.exceptions import RedisClusterException
 from redis.retry import Retry
 
 CONNECTIONS = 2000  # to one server, of one client: as many as it has requests on their way
-TURNS = 32  # questions of an event loop on their way at once
+TURNS = 32  # questions of an event loop, or to a cluster, on their way at once
 FIRST_WAIT, LONGEST_WAIT = 0.02, 0.5  # seconds between two tries; each is drawn from nothing to it, so that not all come at once
 GONE = (redis.ConnectionError, redis.TimeoutError)
 """What another try may cure."""
@@ -66,6 +68,9 @@ class Wire:
         self._client: redis.Redis | RedisCluster | None = (
             None if self.clustered else redis.Redis.from_url(self._address, **self._options)
         )
+        self._patience = (retries + 1) * timeout + LONGEST_WAIT
+        self._aside = ThreadPoolExecutor(TURNS, "nightfold-cluster")
+        """Where a cluster is asked: a node that is there and says nothing holds redis-py for seconds while it looks for the others."""
 
     @property
     def client(self) -> redis.Redis:
@@ -78,7 +83,12 @@ class Wire:
         """What is under these keys, in their order, None where there is nothing: at one moment, on one server."""
         if not self.clustered:
             return self.client.mget(keys) if len(keys) > 1 else [self.client.get(key) for key in keys]
-        return self._each("GET", ((key,) for key in keys))
+        found = self._aside.submit(self._each, "GET", [(key,) for key in keys])
+        try:
+            return found.result(self._patience)
+        except FutureTimeout:
+            found.cancel()
+            raise redis.TimeoutError(f"no answer of the cluster in {self._patience:g} s") from None
 
     def set(self, values: dict[str, bytes]) -> None:
         """Put all of them there, in one round trip to each server."""
@@ -114,6 +124,7 @@ class Wire:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._aside.shutdown(wait=False, cancel_futures=True)
         if self._client is not None:
             self._client.close()
 
