@@ -15,6 +15,7 @@ from embedded.settings import ROOT, Settings, load
 from embedded.terminal import Terminal
 from nightfold import pipeline as pipelines
 from nightfold.pipeline import FileSource, Pipeline
+from nightfold.stages import FLOW
 
 SAMPLE = "grocery"  # folder below the landing place that samples/ fills
 SAMPLE_DB = "grocer_db"  # and the connection of its tables
@@ -23,6 +24,7 @@ NIGHT_LIMIT = 24 * 3600.0  # seconds that the terminal watches one night: it goe
 DAG_LIMIT = 120.0  # seconds for Airflow to read the pipeline file; it took 3 to 10
 BROKEN_AFTER = 25.0  # seconds an import error stands before it is believed: files are read again every 8
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
+LAST = FLOW[-1].name  # with its end readers have the night
 CAUSE = "nightfold: "  # how a job's own word on why it failed starts
 
 Say = Callable[[str], None]
@@ -45,10 +47,13 @@ def run(*, pipeline: str, ds: str, say: Say) -> int:
     _wait_for_dag(settings, api, dag_id, say=say)
     run_id = api.trigger(dag_id, {"ds": ds})
     say(f"\nnight {ds} of {pipeline}: {settings['NIGHTFOLD_AIRFLOW_URL']}/dags/{dag_id}/runs/{run_id}")
-    state = watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, say=say)
-    say(f"{state} after {time.monotonic() - began:.0f} s")
-    if state == "success":
+
+    def live() -> None:
         ending.say_lists(pipeline, say=say)
+        say(f"\nreaders have them {time.monotonic() - began:.0f} s after the start\n")
+
+    state = watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, say=say, live=live)
+    say(f"{state} after {time.monotonic() - began:.0f} s")
     ending.say_addresses(settings, say=say)
     return 0 if state == "success" else 1
 
@@ -93,15 +98,27 @@ def _wait_for_dag(settings: Settings, api: AirflowApi, dag_id: str, *, say: Say)
         raise PlatformError(f"{dag_id} is paused in Airflow, its runs would wait for ever: switch it on in the web page")
 
 
-def watch(settings: Settings, api: AirflowApi, dag_id: str, run_id: str, *, pipeline: str, ds: str, say: Say) -> str:
+def watch(
+    settings: Settings,
+    api: AirflowApi,
+    dag_id: str,
+    run_id: str,
+    *,
+    pipeline: str,
+    ds: str,
+    say: Say,
+    live: Callable[[], None] = lambda: None,
+) -> str:
     """Say how each task ends, until the run has ended; its state.
+
+    :param live: called once, as soon as readers have what the night brought: a task or two may go on after that
 
     Raises PlatformError that names the server which has died, when one has: the night stands still without it.
     """
     terminal = Terminal(say)
     said: set[tuple[str, int]] = set()
     try:
-        return _watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, terminal=terminal, said=said)
+        return _watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, terminal=terminal, said=said, live=live)
     except PlatformError:
         terminal.clear()
         _say_who_died(settings)
@@ -126,6 +143,7 @@ def _watch(
     ds: str,
     terminal: Terminal,
     said: set[tuple[str, int]],
+    live: Callable[[], None],
 ) -> str:
     give_up, told = time.monotonic() + NIGHT_LIMIT, False
     while time.monotonic() < give_up:
@@ -136,6 +154,8 @@ def _watch(
             if over and (task["task_id"], task["try_number"]) not in said:
                 said.add((task["task_id"], task["try_number"]))
                 terminal.line(_line_of(task, pipeline=pipeline, ds=ds))
+                if task["task_id"] == LAST and task["state"] == "success":
+                    live()
                 if task["state"] in ("failed", "up_for_retry"):
                     _say_cause(settings, api, dag_id, run_id, task, say=terminal.line)
         if state in ("success", "failed"):

@@ -76,6 +76,30 @@ def test_a_run_that_waits_for_another_says_so_once(settings):
     assert said == ["waits for manual__1: the runs of a pipeline are taken one by one"]
 
 
+class LateReport(Busy):
+    """Airflow, as it works on a report while readers have the lists already."""
+
+    def task_instances(self, dag_id: str, run_id: str) -> list[dict]:
+        told = {"end_date": "2026-01-03T00:00:00", "try_number": 1, "duration": 1.0}
+        report = "success" if self.looks >= 3 else "running"
+        return [{"task_id": "promote", "state": "success", **told}, {"task_id": "profile", "state": report, **told}]
+
+
+def test_lists_are_shown_as_soon_as_readers_have_them_and_once(settings, home):
+    said: list[str] = []
+    night.watch(
+        settings,
+        LateReport(settings),
+        "nightly_shop",
+        "r1",
+        pipeline="shop",
+        ds="2026-01-03",
+        say=said.append,
+        live=lambda: said.append("lists"),
+    )
+    assert [line.split()[0] for line in said if not line.startswith("waits")] == ["promote", "lists", "profile"]
+
+
 def test_wrong_words_are_refused_before_anything_starts(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NIGHTFOLD_HOME", str(tmp_path / "home"))
     assert main(["run", "--pipeline", "nope", "--ds", "2017-12-03"]) == 1
