@@ -119,6 +119,14 @@ def test_a_wrong_body_is_refused_with_the_field(replica, body, words):
     assert_problem(replica.post(f"{SHOP}/lists", json=body), 422, words)
 
 
+def test_a_body_that_does_not_say_that_it_is_json_is_told_what_to_say(replica):
+    for headers in ({}, {"Content-Type": "application/x-www-form-urlencoded"}):  # the latter as curl sends without --json
+        answer = replica.post(f"{SHOP}/lists", content=b'{"keys": ["anna"]}', headers=headers)
+        assert_problem(answer, 422, "body: send it as JSON, and say so: `Content-Type: application/json`")
+    said = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert replica.post(f"{SHOP}/lists", content=b'{"keys": ["anna"]}', headers=said).status_code == 200
+
+
 def test_what_is_no_json_is_refused(replica):
     for content in (b"{", b"\xff\xfe", b'{"keys": ["\\ud800"]}', b"[" * 100_000, b'{"keys": ' + b"9" * 5000 + b"}"):
         answer = replica.post(f"{SHOP}/lists", content=content, headers={"Content-Type": "application/json"})
