@@ -9,6 +9,7 @@ import spark_jobs.score as score
 from nightfold import tracking
 from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake
+from nightfold.spark import choosing
 from nightfold.spark.recommend import features, train
 from nightfold.spark.windows import EPOCH
 from nightfold.twins.baskets import Baskets
@@ -83,7 +84,7 @@ def shop(spark, tmp_path_factory, valkey_server):
         patch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
         logged = []
         patch.setattr(tracking, "log_training", lambda *given, **named: logged.append(named) or "run-1")
-        patch.setattr(tracking, "log_model", lambda *given, **named: None)
+        patch.setattr(choosing, "with_mlflow", lambda *given, **named: None)
         pipeline = tiny_shop(SHOP)
         land(home, f"shop/sales/{NIGHT}.csv", [HEAD, *sales(FIRST, NIGHT)])  # one delivery of all the days before
         land(home, f"shop/sales/{AFTER}.csv", [HEAD, *(row.replace("c0", "later0") for row in sales(AFTER, AFTER))])

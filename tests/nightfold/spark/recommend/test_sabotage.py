@@ -15,6 +15,7 @@ from nightfold import tracking
 from nightfold.errors import NightRefused
 from nightfold.lake import Lake, filesystem
 from nightfold.pipeline import Pipeline
+from nightfold.spark import choosing
 from nightfold.spark.recommend import examples, features, train
 from nightfold.store import open_store
 
@@ -69,7 +70,7 @@ def first_night(spark, tmp_path_factory, valkey_server) -> Iterator[Path]:
         valkey_server.client.flushall()
         patch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
         patch.setattr(tracking, "log_training", lambda *given, **named: "run-1")
-        patch.setattr(tracking, "log_model", lambda *given, **named: None)
+        patch.setattr(choosing, "with_mlflow", lambda *given, **named: None)
         patch.setattr(tracking, "crown", lambda *given, **named: None)
         land(home, f"shop/sales/{NIGHT}.csv", [HEAD, *sales(FIRST, NIGHT)])  # one delivery of all the days before
         for stage in (ingest, clean, features, train, evaluate, score, publish):
