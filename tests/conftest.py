@@ -25,6 +25,10 @@ def spark():
     """One session for all tests of a worker; `open_session` of a job finds it and sets the pipeline's time zone on it."""
     import nightfold.spark  # noqa: F401 (before pyspark: its docstring says why)
 
+    sys.ps1 = (
+        ""  # else PySpark's Connect, which MLflow looks at, takes a worker of xdist's for its own doctests, and ends it with 0
+    )
+
     from pyspark.sql import SparkSession
 
     session = (

@@ -1,6 +1,5 @@
 """MLflow as a registry: whose model is served, and all that reproduces it. The e2e tests do the same with a server."""
 
-import sys
 from pathlib import Path
 
 from nightfold import promotion, tracking
@@ -65,8 +64,7 @@ def test_while_a_baseline_is_served_nobody_is_champion(client):
     assert client.get_registered_model("shop").aliases == {}
 
 
-def test_the_champions_model_is_loaded_by_its_alias(client, spark, monkeypatch):
-    monkeypatch.setattr(sys, "ps1", "", raising=False)  # else PySpark takes a worker of pytest's for its own doctests, and ends it
+def test_the_champions_model_is_loaded_by_its_alias(client, spark):
     frame = spark.createDataFrame([(1.0,), (3.0,)], "visits double")
     model = Pipeline(stages=[Imputer(inputCols=["visits"], outputCols=["known"])]).fit(frame)
     run = trained("2026-01-01")
