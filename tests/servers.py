@@ -1,10 +1,12 @@
 """Real servers of the kinds that a store may run on: one with TLS and users of few rights, and a cluster of three."""
 
+import contextlib
 import secrets
 import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +83,16 @@ class TlsRedis:
         self.client.close()
         self.process.send_signal(signal.SIGTERM)
         self.process.wait(LIMIT)
+
+
+@contextlib.contextmanager
+def frozen(process: subprocess.Popen) -> Iterator[None]:
+    """A server that is there, and says nothing."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 class Cluster:

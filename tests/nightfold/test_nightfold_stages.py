@@ -101,7 +101,9 @@ def test_the_same_inputs_give_the_same_fingerprint(lake):
         ("train", {"owner": "somebody else"}, False),
         ("features", {"split": {"test_days": 7}}, True),
         ("features", {"timezone": "Europe/Berlin"}, True),
-        ("features", {"training": {"k": 5}}, False),
+        ("features", {"training": {"k": 5}}, True),  # by which the settings of ALS are chosen
+        ("features", {"training": {"windows": 4, "negatives": 0.3}}, True),
+        ("features", {"training": {"negatives": 0.3}}, False),
         ("publish", {"publish": {"keep": 9}}, True),
         ("score", {"recommend": {**PIPELINE["recommend"], "top_n": 5}}, True),
         ("score", {"resources": {"driver_memory": "4g"}}, False),
