@@ -1,9 +1,10 @@
 """One night from the command line: start the platform, land the sample, trigger the DAG, watch it, show what it brought."""
 
+import contextlib
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -117,8 +118,38 @@ def watch(
     """
     terminal = Terminal(say)
     said: set[tuple[str, int]] = set()
+    give_up, told = time.monotonic() + NIGHT_LIMIT, False
+    with _who_died_is_said(settings, terminal):
+        while time.monotonic() < give_up:
+            state = api.run_state(dag_id, run_id)  # before the tasks: what ends in between is said in this round
+            tasks = api.task_instances(dag_id, run_id)
+            for task in sorted(tasks, key=lambda task: task["end_date"] or "~"):
+                over = task["state"] in ENDED or task["state"] == "up_for_retry"
+                if over and (task["task_id"], task["try_number"]) not in said:
+                    said.add((task["task_id"], task["try_number"]))
+                    terminal.line(_line_of(task, pipeline=pipeline, ds=ds))
+                    if task["task_id"] == LAST and task["state"] == "success":
+                        live()
+                    if task["state"] in ("failed", "up_for_retry"):
+                        _say_cause(settings, api, dag_id, run_id, task, say=terminal.line)
+            if state in ("success", "failed"):
+                terminal.clear()
+                return state
+            if state == "queued" and not told and (others := [run for run in api.running(dag_id) if run != run_id]):
+                told = True
+                terminal.line(f"waits for {', '.join(others)}: the runs of a pipeline are taken one by one")
+            busy = [f"{task['task_id']} {task['state']}" for task in tasks if task["state"] in ("running", "queued")]
+            terminal.spin(", ".join(busy) or f"run {state}")
+            _say_who_died(settings)
+            time.sleep(LOOK_EVERY)
+        raise PlatformError(f"the night of {ds} has run for {NIGHT_LIMIT / 3600:.0f} hours: look at it in Airflow")
+
+
+@contextlib.contextmanager
+def _who_died_is_said(settings: Settings, terminal: Terminal) -> Iterator[None]:
+    """What Airflow cannot say for want of a server is said of that server."""
     try:
-        return _watch(settings, api, dag_id, run_id, pipeline=pipeline, ds=ds, terminal=terminal, said=said, live=live)
+        yield
     except PlatformError:
         terminal.clear()
         _say_who_died(settings)
@@ -131,44 +162,6 @@ def _say_who_died(settings: Settings) -> None:
     if dead:
         have = "has" if len(dead) == 1 else "have"
         raise PlatformError(f"{' and '.join(dead)} {have} ended, so the night stands still: make up starts it again")
-
-
-def _watch(
-    settings: Settings,
-    api: AirflowApi,
-    dag_id: str,
-    run_id: str,
-    *,
-    pipeline: str,
-    ds: str,
-    terminal: Terminal,
-    said: set[tuple[str, int]],
-    live: Callable[[], None],
-) -> str:
-    give_up, told = time.monotonic() + NIGHT_LIMIT, False
-    while time.monotonic() < give_up:
-        state = api.run_state(dag_id, run_id)  # before the tasks: what ends in between is said in this round
-        tasks = api.task_instances(dag_id, run_id)
-        for task in sorted(tasks, key=lambda task: task["end_date"] or "~"):
-            over = task["state"] in ENDED or task["state"] == "up_for_retry"
-            if over and (task["task_id"], task["try_number"]) not in said:
-                said.add((task["task_id"], task["try_number"]))
-                terminal.line(_line_of(task, pipeline=pipeline, ds=ds))
-                if task["task_id"] == LAST and task["state"] == "success":
-                    live()
-                if task["state"] in ("failed", "up_for_retry"):
-                    _say_cause(settings, api, dag_id, run_id, task, say=terminal.line)
-        if state in ("success", "failed"):
-            terminal.clear()
-            return state
-        if state == "queued" and not told and (others := [run for run in api.running(dag_id) if run != run_id]):
-            told = True
-            terminal.line(f"waits for {', '.join(others)}: the runs of a pipeline are taken one by one")
-        busy = [f"{task['task_id']} {task['state']}" for task in tasks if task["state"] in ("running", "queued")]
-        terminal.spin(", ".join(busy) or f"run {state}")
-        _say_who_died(settings)
-        time.sleep(LOOK_EVERY)
-    raise PlatformError(f"the night of {ds} has run for {NIGHT_LIMIT / 3600:.0f} hours: look at it in Airflow")
 
 
 def _line_of(task: dict[str, Any], *, pipeline: str, ds: str) -> str:

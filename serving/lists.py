@@ -91,7 +91,7 @@ NOTHING = Options()
 
 
 class Lean(APIRoute):
-    """A route whose endpoint takes its request as it is.
+    """A route whose endpoint takes its request as it is, once its key has been looked at.
 
     To have parameters and a body sorted out, with what that needs to be cleaned up after, costs as much as the list itself.
     """
@@ -100,7 +100,9 @@ class Lean(APIRoute):
         super().__init__(path, endpoint, **more)
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            answered = await endpoint(Request(scope, receive, send))
+            request = Request(scope, receive, send)
+            request.app.state.access.may(request, "lists", request.path_params["pipeline"])
+            answered = await endpoint(request)
             await answered(scope, receive, send)
 
         self.app = app
@@ -108,7 +110,6 @@ class Lean(APIRoute):
 
 async def one(request: Request) -> Response:
     pipeline, key = request.path_params["pipeline"], request.path_params["key"]
-    request.app.state.access.may(request, "lists", pipeline)
     options = _options(request) if request.url.query else NOTHING
     wanted: dict[str, list[str]] = {}
     for column, value in (option.split(":", 1) for option in options.only):
@@ -134,7 +135,6 @@ def _said_of(place: str) -> Iterator[None]:
 
 async def many(request: Request) -> Response:
     pipeline = request.path_params["pipeline"]
-    request.app.state.access.may(request, "lists", pipeline)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
         raise Problem(422, f"body: send it as JSON, and say so: `Content-Type: {JSON}`")
     try:

@@ -6,7 +6,7 @@ Writes  scratch/als    the factors of each point
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -16,10 +16,10 @@ from nightfold.spark.evaluators import NothingToJudge
 from nightfold.spark.job import Job
 from nightfold.spark.recommend import als, knowledge
 from nightfold.spark.recommend.als import AlsSettings
+from nightfold.spark.recommend.candidates import best_by_als
 from nightfold.spark.recommend.examples import taken_after
 from nightfold.spark.recommend.history import Block, Pairs, blocks
 from nightfold.spark.recommend.knowledge import Places
-from nightfold.spark.recommend.nearest import nearest
 from nightfold.spark.recommend.ranker import evaluator
 from nightfold.spark.windows import LAST_VALIDATION, Window
 
@@ -29,21 +29,15 @@ from pyspark.sql import DataFrame, SparkSession
 from threadpoolctl import threadpool_limits
 
 SCHEMA = "point int, window int, user int, hits array<boolean>, relevant int"
-TOLD = ("factors", "regularization", "alpha", "iterations")
 
 
 def points(job: Job) -> list[AlsSettings]:
-    """All that the pipeline file gives."""
+    """All that the pipeline file gives, in the order of its points."""
     task = job.pipeline.recommend.als
     return [
         AlsSettings(**point, seed=job.pipeline.training.seed, engine=task.engine, one_worker=task.one_worker)
         for point in task.points
     ]
-
-
-def told(settings: AlsSettings) -> dict[str, Any]:
-    """TOLD of them, for people."""
-    return {name: value for name, value in asdict(settings).items() if name in TOLD}
 
 
 def choose(
@@ -52,6 +46,8 @@ def choose(
     """The place of the best by the mean over the folds, the first among equals; and the grid, as choosing.grid tells it.
 
     :param planned: the night's windows
+    :param tried: points(job)
+
     Raises NothingToJudge when nobody took anything that may be listed in a fold's days
     """
     folds = [window for window in planned if LAST_VALIDATION <= window.number < LAST_VALIDATION + job.pipeline.split.folds]
@@ -72,7 +68,7 @@ def choose(
         raise NothingToJudge("ALS: no user took an item that may be listed in a fold's days: choose longer windows in the split")
     metrics = np.array([[found[point, number] for point in range(len(tried))] for number in oldest_first])
     best = int(np.argmax(metrics.mean(axis=0)))
-    return best, grid([told(point) for point in tried], metrics, best)
+    return best, grid(task.als.points, metrics, best)
 
 
 def _judge(
@@ -99,16 +95,11 @@ def of_block(
     taken = taken_after(block, window, pairs, known.available, exclude_seen=exclude_seen)
     relevant = np.bincount(taken // items, minlength=len(block.users))
 
-    fitted = np.flatnonzero(known.available & np.any(known.factors != 0, axis=1))
-    at = np.full(items, -1)
-    at[fitted] = np.arange(len(fitted))
-    had = at[pairs.item] >= 0 if exclude_seen else np.zeros(len(pairs.item), bool)
-    vectors = known.factors_of(block.users)
-    row, column = nearest(vectors, known.factors[fitted], n=k, seen=(pairs.row[had], at[pairs.item[had]]))
-    wanted = np.any(vectors != 0, axis=1)[row] & (relevant[row] > 0)
-    row, column = row[wanted], column[wanted]
+    row, item = best_by_als(block.users, pairs, known, n=k, exclude_seen=exclude_seen)
+    wanted = relevant[row] > 0
+    row, item = row[wanted], item[wanted]
     judged = np.flatnonzero(relevant > 0)
     length = np.bincount(row, minlength=len(block.users))[judged]
-    hit = np.isin(pair_key(row, fitted[column], items), taken)
+    hit = np.isin(pair_key(row, item, items), taken)
     start = np.concatenate([[0], np.cumsum(length)]).astype(np.int32)
     return block.users[judged], pa.ListArray.from_arrays(pa.array(start), pa.array(hit)), relevant[judged]

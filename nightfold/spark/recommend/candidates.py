@@ -102,15 +102,10 @@ def _named(
             yield seen[listed][_first(pairs.row[listed], pairs.item[listed], score[listed], limits.repeats)], REPEAT
 
     may = np.flatnonzero(known.available)
-    fitted = may[np.any(known.factors[may] != 0, axis=1)]
-    at = np.full(items, -1)
-    at[fitted] = np.arange(len(fitted))
-    listed &= at[pairs.item] >= 0
-    had = (pairs.row[listed], at[pairs.item[listed]])
-    vectors = known.factors_of(past.users)
-    has = np.any(vectors != 0, axis=1)
-    row, column = nearest(vectors, known.factors[fitted], n=limits.als, seen=had)  # what he had is named already, or not wanted
-    yield pair_key(row[has[row]], fitted[column[has[row]]], items), ALS
+    row, item = best_by_als(
+        past.users, pairs, known, n=limits.als, exclude_seen=True
+    )  # what he had is named already, or not wanted
+    yield pair_key(row, item, items), ALS
 
     key, score, _ = near
     new = (find(seen, key) < 0) & known.available[key % items]
@@ -130,6 +125,21 @@ def _named(
     if past.segments.shape[1]:
         alike = pair_key(*known.segments.named(past.segments[:, 0], more, n=limits.segment), items)
         yield _new(alike, seen, items, limits.segment) if limits.exclude_seen else alike, SEGMENT
+
+
+def best_by_als(users: np.ndarray, pairs: Pairs, known: Knowledge, *, n: int, exclude_seen: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and items: the n best by ALS alone of those that it knows and that may be listed, by row, best first.
+
+    :param pairs: what the users took; left out where `exclude_seen`
+    """
+    fitted = np.flatnonzero(known.available & np.any(known.factors != 0, axis=1))
+    at = np.full(len(known.available), -1)
+    at[fitted] = np.arange(len(fitted))
+    had = (at[pairs.item] >= 0) & exclude_seen
+    vectors = known.factors_of(users)
+    row, column = nearest(vectors, known.factors[fitted], n=n, seen=(pairs.row[had], at[pairs.item[had]]))
+    has = np.any(vectors != 0, axis=1)[row]
+    return row[has], fitted[column[has]]
 
 
 def _most(items: np.ndarray, score: np.ndarray) -> np.ndarray:

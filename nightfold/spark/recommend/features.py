@@ -88,28 +88,22 @@ def knowledge(spark: SparkSession, job: Job, planned: Sequence[Window]) -> dict[
         work["segments"] = lambda: segments.popularity(histories, planned, days=task.candidates.recent_days)
     if task.promotions is not None:
         work["promotions"] = lambda: promoted(spark, job, task.promotions, planned)
-    points, best, tried = als_grid.points(job), 0, list[dict[str, Any]]()
-
-    def factors() -> DataFrame:
-        nonlocal best, tried
-        if len(points) > 1:
-            best, tried = als_grid.choose(spark, job, histories, planned, points)
-        return als.factors(spark, interactions, planned, [points[best]]).drop("point")
-
-    order = [*work, "als"] if len(points) > 1 else ["als", *work]  # lists are judged by all that is known of the items
-    work["als"] = factors
     within = {"als": ("window", "kind")}
-    each(
-        order,
-        lambda name: work[name]().write.mode("error").partitionBy(*within.get(name, ("window",))).parquet(f"{job.uri}/{name}"),
-        after={"als": order[: order.index("als")]},
-    )
+
+    def write(some: dict[str, Callable[[], DataFrame]]) -> None:
+        each(
+            list(some),
+            lambda name: some[name]().write.mode("error").partitionBy(*within.get(name, ("window",))).parquet(f"{job.uri}/{name}"),
+        )
+
+    points, best, tried = als_grid.points(job), 0, list[dict[str, Any]]()
+    if len(points) > 1:  # lists are judged by all else that is known of the items
+        write(work)
+        best, tried = als_grid.choose(spark, job, histories, planned, points)
+        work = {}
+    write({"als": lambda: als.factors(spark, interactions, planned, [points[best]]).drop("point"), **work})
     job.discard_scratch()
-    return {
-        "als": ": ".join(als.engine(interactions, points[best])),
-        "als_settings": als_grid.told(points[best]),
-        "als_grid": tried,
-    }
+    return {"als": ": ".join(als.engine(interactions, points[best])), "als_settings": task.als.points[best], "als_grid": tried}
 
 
 def promoted(spark: SparkSession, job: Job, task: Promotions, planned: Sequence[Window]) -> DataFrame:
