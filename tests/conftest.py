@@ -22,7 +22,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def spark():
-    """One session for all tests of a worker; `open_session` of a job finds it and sets the pipeline's time zone on it."""
+    """One session for all tests of a worker; `open_session` of a job finds it and sets the pipeline's time zone on it.
+
+    It interprets queries: of so few rows, compiling one takes longer than to run it. The nights of e2e compile theirs.
+    """
     import nightfold.spark  # noqa: F401 (before pyspark: its docstring says why)
 
     sys.ps1 = (
@@ -41,6 +44,8 @@ def spark():
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", 4)
         .config("spark.sql.ansi.enabled", "true")
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")
         .config("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
         .config("spark.sql.legacy.javaCharsets", "true")  # a CSV of windows-1252 is read too

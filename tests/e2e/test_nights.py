@@ -208,6 +208,7 @@ def test_a_night_without_a_delivery_stops_without_retry_and_live_stays(night, gr
     assert answers(night, "versions", "grocery", "--json") == before
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_other_names_is_added_by_one_file_and_started_by_the_clock(night):
     today = datetime.now(ZoneInfo("Europe/Berlin")).date()
     landing = Path(night.settings["NIGHTFOLD_LANDING"].removeprefix("file://"))

@@ -17,7 +17,7 @@ from nightfold.client import Client
 from nightfold.errors import BadInput, NightRefused, NotServable
 from nightfold.lake import Lake
 from nightfold.pipeline import Pipeline
-from nightfold.spark import choosing
+from nightfold.spark import choosing, families
 from nightfold.spark.job import _arguments, _job
 from nightfold.spark.predict import evaluate as predict_evaluate
 from nightfold.spark.predict import examples, twin
@@ -51,6 +51,7 @@ def landed(spark, tmp_path_factory, valkey_server) -> Iterator[None]:
         patch.setattr(tracking, "log_training", lambda *given, **named: "run-1")
         patch.setattr(choosing, "with_mlflow", lambda *given, **named: None)
         patch.setattr(tracking, "crown", lambda *given, **named: None)
+        patch.setattr(families, "LINEAR_ITERATIONS", 10)  # each is a Spark job
         for path, lines in files(LATER).items():
             if "/visits/" in path or "/tips/" in path:
                 head, *rows = lines
