@@ -8,6 +8,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 WAITING = 30.0  # seconds: who has not asked again by then waits no longer
+RETURN = 600.0
+"""Seconds that newer nights wait for one whose lease ran out before it was done: Airflow notices after 5 minutes that a task is dead,
+and then tries it again."""
 
 
 class VersionManifest(BaseModel):
@@ -87,7 +90,7 @@ class Turn(BaseModel):
     token: int
     """The run's fencing token: a promotion with it is refused once a later run has promoted."""
     seconds_left: float
-    """Until others may have it, unless it is kept."""
+    """Until others may have it, unless it is kept; not above 0: it shows no sign of life, and newer nights wait for its return."""
 
 
 class Store(ABC):
@@ -105,7 +108,8 @@ class Store(ABC):
         """The pipeline's one turn, for so many seconds from now: by whoever has it already, too, with the same token.
 
         Raises TurnTaken when another has it, or an older night waits for it; then this one waits, too, as long as it asks
-        again at least every WAITING seconds.
+        again at least every WAITING seconds. Also when an older night had it and its lease ran out before it left: for RETURN
+        seconds from the first question on, for its run may be tried again, as after a machine's restart.
         """
 
     @abstractmethod

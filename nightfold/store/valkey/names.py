@@ -4,7 +4,7 @@
     nightfold:{P}:versions    hash: version → manifest     nightfold:{P}:states  hash: version → state
     nightfold:{P}:promoted    list, newest first           nightfold:{P}:newest  newest night ever promoted
     nightfold:{P}:hold        why promotions wait          nightfold:{P}:token, :fence  fencing tokens: given, used
-    nightfold:{P}:turn        hash: holder, night, token; expires with the holder's lease
+    nightfold:{P}:turn        hash: holder, night, token, until (end of the lease), awaited (newer nights wait so long)
     nightfold:{P}:waiting     hash: holder → "night milliseconds": who asked for the turn, and when last
     nightfold:{P}:writing     hash: version:attempt → milliseconds: announced, not sealed
     nightfold:{P}:progress    hash: version:attempt → records written so far

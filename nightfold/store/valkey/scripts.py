@@ -217,17 +217,28 @@ TAKE_TURN = Script(
     _NOW
     + """
 local turn, waiting, counter = unpack(KEYS)
-local me, night, lease, patience = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local me, night, lease, patience, back = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 redis.call('HDEL', waiting, me)  -- first, for a full store takes what follows a deletion: who makes room needs the turn
-local has = redis.call('HMGET', turn, 'holder', 'night', 'token')
+local has = redis.call('HMGET', turn, 'holder', 'night', 'token', 'until', 'awaited')
 if has[1] == me then
-  redis.call('PEXPIRE', turn, lease)
-  redis.call('HDEL', waiting, me)
+  redis.call('HSET', turn, 'until', now() + lease)
+  redis.call('HDEL', turn, 'awaited')
   return {'yours', me, has[2], has[3], lease}
 end
 if has[1] then
-  redis.call('HSET', waiting, me, night .. ' ' .. now())
-  return {'taken', has[1], has[2], has[3], redis.call('PTTL', turn)}
+  local left = tonumber(has[4] or 0) - now()
+  if left > 0 then
+    redis.call('HSET', waiting, me, night .. ' ' .. now())
+    return {'taken', has[1], has[2], has[3], left}
+  end
+  if has[2] ~= '' and has[2] < night then
+    local awaited = tonumber(has[5] or now() + back)
+    if now() < awaited then
+      redis.call('HSET', turn, 'awaited', awaited)
+      redis.call('HSET', waiting, me, night .. ' ' .. now())
+      return {'awaited', has[1], has[2], has[3], awaited - now()}
+    end
+  end
 end
 local others = redis.call('HGETALL', waiting)
 for i = 1, #others, 2 do
@@ -240,9 +251,8 @@ for i = 1, #others, 2 do
   end
 end
 local token = redis.call('INCR', counter)
-redis.call('HSET', turn, 'holder', me, 'night', night, 'token', token)
-redis.call('PEXPIRE', turn, lease)
-redis.call('HDEL', waiting, me)
+redis.call('DEL', turn)
+redis.call('HSET', turn, 'holder', me, 'night', night, 'token', token, 'until', now() + lease)
 return {'yours', me, night, tostring(token), lease}
 """,
 )
@@ -258,9 +268,12 @@ return redis.call('HSET', KEYS[2], ARGV[1], ARGV[2] .. ' ' .. now())
 
 KEEP_TURN = Script(
     ("turn",),
-    """
+    _NOW
+    + """
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
-return redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('HDEL', KEYS[1], 'awaited')
+redis.call('HSET', KEYS[1], 'until', now() + tonumber(ARGV[2]))
+return 1
 """,
 )
 

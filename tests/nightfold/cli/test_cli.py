@@ -117,6 +117,14 @@ def test_versions_shows_what_came_to_light_later_and_who_is_at_work(run, store):
     assert turn.startswith("at work: run 1, night 2017-12-04; without a sign of life the next goes on in ")
 
 
+def test_versions_says_that_newer_nights_wait_for_one_that_is_not_heard_of_any_more(run, store):
+    store.take_turn("shop", "run 1", "2017-12-04", seconds=0)
+    turn = run("versions", "shop").out.splitlines()[-1]
+    assert turn == "not heard of any more: run 1, night 2017-12-04; newer nights wait a while for it, or `nightfold unlock shop`"
+    assert run("unlock", "shop").out == "shop: it was that of run 1, night 2017-12-04; the next one goes on\n"
+    assert store.take_turn("shop", "run 2", "2017-12-05", seconds=60).holder == "run 2"
+
+
 def test_unlock_lets_the_next_run_go_on(run, store):
     store.take_turn("shop", "run 1", "2017-12-04", seconds=60)
     assert run("unlock", "shop").out == "shop: it was that of run 1, night 2017-12-04; the next one goes on\n"

@@ -103,13 +103,16 @@ def test_the_exit_code_tells_whether_a_retry_would_help(home, store, capsys, err
 def test_a_job_by_hand_waits_until_no_run_of_the_pipeline_is_at_work(home, store, capsys, monkeypatch):
     (home / "pipelines" / "shop.yaml").write_text(SHOP)
     monkeypatch.setattr("nightfold.turns.ASK", 0.05)
+    monkeypatch.setattr("nightfold.store.valkey.turns.RETURN", 0.1)
     store.take_turn("shop", "run 1", "2026-01-01", seconds=0.5)
     had = []
     run_plain("promote", lambda job: had.append(store.turn("shop")) or "done", argv=["--pipeline", "shop", "--ds", DS])
     assert had[0].holder.startswith("promote by hand, process ")
     assert store.turn("shop") is None
-    first, last = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"nightfold: promote: shop, night {DS}: waits for its turn: run 1 of night 2026-01-01 is at work")
+    first, second, last = capsys.readouterr().out.splitlines()
+    waits = f"nightfold: promote: shop, night {DS}: waits for its turn: run 1 of night 2026-01-01 "
+    assert first.startswith(f"{waits}is at work")
+    assert second.startswith(f"{waits}was not done when it was last heard of")
     assert last == "nightfold: promote: done"
 
 

@@ -1,6 +1,7 @@
 """One run of a pipeline at a time, the oldest night first; a run that dies stands in nobody's way for long."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 from nightfold.errors import PromotionRefused, TurnTaken
@@ -79,22 +80,55 @@ def test_who_gives_up_waiting_is_waited_for_by_nobody(store):
     assert store.take_turn("shop", "late", THREE, seconds=60).night == THREE
 
 
-def test_the_turn_of_a_run_that_died_is_free_when_its_lease_is_over(store):
-    store.take_turn("shop", "dead", ONE, seconds=0.05)
+def lapsed(store) -> None:
+    """A run that died: its lease of 50 ms is over."""
+    store.take_turn("shop", "dead", TWO, seconds=0.05)
+    limit = time.monotonic() + 10
+    while store.turn("shop").seconds_left > 0:
+        assert time.monotonic() < limit
+
+
+@pytest.mark.parametrize("night", [TWO, ONE, ""])
+def test_the_turn_of_a_run_that_died_is_free_when_its_lease_is_over(store, night):
+    lapsed(store)
+    assert store.take_turn("shop", "next", night, seconds=60).holder == "next"
+    assert store.turn("shop").holder == "next"
+
+
+def test_a_newer_night_waits_a_while_for_one_that_was_not_done(store):
+    lapsed(store)
+    words = f"dead of night {TWO} was not done when it was last heard of: it goes first if it comes back within 600 s"
+    with pytest.raises(TurnTaken, match=words):
+        store.take_turn("shop", "newer", THREE, seconds=60)
+    token = store.turn("shop").token
+    assert store.take_turn("shop", "dead", TWO, seconds=60).token == token, "it came back, and goes on"
+    with pytest.raises(TurnTaken, match="is at work"):
+        store.take_turn("shop", "newer", THREE, seconds=60)
+    store.leave_turn("shop", "dead")
+    assert store.take_turn("shop", "newer", THREE, seconds=60).holder == "newer"
+
+
+def test_a_newer_night_waits_no_more_when_it_does_not_come_back_or_is_said_to_be_dead(store, monkeypatch):
+    lapsed(store)
+    monkeypatch.setattr("nightfold.store.valkey.turns.RETURN", 0.05)
     freed = threading.Event()
 
     def ask() -> None:
         while not freed.is_set():
             try:
-                store.take_turn("shop", "next", TWO, seconds=60)
+                store.take_turn("shop", "newer", THREE, seconds=60)
                 freed.set()
             except TurnTaken:
                 freed.wait(0.02)
 
     asking = threading.Thread(target=ask, daemon=True)
     asking.start()
-    assert freed.wait(10), "the lease was 50 ms"
-    assert store.turn("shop").holder == "next"
+    assert freed.wait(10), "50 ms after the first question"
+    store.leave_turn("shop", "newer")
+    monkeypatch.undo()
+    lapsed(store)
+    assert store.leave_turn("shop", "dead") is True
+    assert store.take_turn("shop", "newer", THREE, seconds=60).holder == "newer"
 
 
 def test_of_many_that_ask_at_once_one_has_it(store, uri):
