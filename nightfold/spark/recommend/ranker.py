@@ -1,7 +1,5 @@
 """The ranker: a Spark ML pipeline of one family of models that ends with lists. Its parameters are the grid's."""
 
-from typing import Any
-
 from nightfold.pipeline import Pipeline as NightPipeline
 from nightfold.spark.evaluators import RankingEvaluator
 from nightfold.spark.families import FamilyEstimator
@@ -9,13 +7,14 @@ from nightfold.spark.recommend.list_maker import ListMaker, ListParams
 from nightfold.spark.recommend.standardizer import Standardizer
 
 from pyspark import keyword_only
-from pyspark.ml import Pipeline, PipelineModel, Transformer
+from pyspark.ml import PipelineModel, Transformer
 from pyspark.ml.classification import LogisticRegression
 from pyspark.ml.feature import SQLTransformer
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+TARGET = "target"  # 1.0 where the candidate came true
 BASELINES = {
     "personal frequency": "baskets - 1e-9 * popularity_place",
     "popularity": "-popularity_place",
@@ -46,23 +45,33 @@ class Ranker(ListParams, FamilyEstimator, DefaultParamsReadable, DefaultParamsWr
         self._default_lists()
         self._set(**self._input_kwargs)
 
-    def _fit(self, dataset: DataFrame) -> PipelineModel:
-        stages = self._boosted() if self.getOrDefault(self.family) == "xgboost" else self._linear()
-        lists = ListMaker(**self._of_lists())
-        learned = dataset.withColumn("target", F.col("label").cast("double"))
-        in_order = learned.repartition(1).sortWithinPartitions("window", "user", "item")
-        return Pipeline(stages=[*stages, lists]).fit(in_order)
+    def prepared(self, learned: DataFrame, later: DataFrame) -> tuple[DataFrame, DataFrame]:
+        """The rows to learn from in their order, put so once; a model that is fitted on them is the same."""
+        return _in_order(learned).persist(), later
 
-    def _boosted(self) -> list[Any]:
+    def _fit(self, dataset: DataFrame) -> PipelineModel:
+        in_order = dataset if TARGET in dataset.columns else _in_order(dataset)
+        learned = self._boosted(in_order) if self.getOrDefault(self.family) == "xgboost" else self._linear(in_order)
+        return PipelineModel([*learned, ListMaker(**self._of_lists())])
+
+    def _boosted(self, in_order: DataFrame) -> list[Transformer]:
         from xgboost.spark import SparkXGBClassifier  # here: it takes a second
 
-        return [SparkXGBClassifier(features_col="features", label_col="target", **self._of_trees())]
+        return [SparkXGBClassifier(features_col="features", label_col=TARGET, **self._of_trees()).fit(in_order)]
 
-    def _linear(self) -> list[Any]:
-        return [
-            Standardizer(inputCol="features", outputCol="scaled"),
-            LogisticRegression(featuresCol="scaled", labelCol="target", **self._of_linear()),
-        ]
+    def _linear(self, in_order: DataFrame) -> list[Transformer]:
+        scaler = Standardizer(inputCol="features", outputCol="scaled").fit(in_order)
+        scaled = scaler.transform(in_order).select("scaled", TARGET).persist()  # else made anew for each of its passes
+        try:
+            return [scaler, LogisticRegression(featuresCol="scaled", labelCol=TARGET, **self._of_linear()).fit(scaled)]
+        finally:
+            scaled.unpersist()
+
+
+def _in_order(learned: DataFrame) -> DataFrame:
+    """The rows with TARGET, in one partition, in one order."""
+    with_target = learned.withColumn(TARGET, F.col("label").cast("double"))
+    return with_target.repartition(1).sortWithinPartitions("window", "user", "item")
 
 
 def ranker(pipeline: NightPipeline) -> Ranker:
