@@ -63,7 +63,7 @@ def cluster():
         yield settings
 
 
-def submitted(cluster, **changes: str) -> subprocess.Popen:
+def submit(cluster, **changes: str) -> subprocess.CompletedProcess:
     environ = {
         **cluster.job_environment(),
         "NIGHTFOLD_PIPELINES": str(cluster.home / "pipelines"),
@@ -80,24 +80,13 @@ def submitted(cluster, **changes: str) -> subprocess.Popen:
         "512m",
         str(cluster.home / "job.py"),
     ]
-    return subprocess.Popen(
-        command, env=environ, cwd=cluster.home, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True
-    )
+    return subprocess.run(command, env=environ, cwd=cluster.home, capture_output=True, text=True, timeout=300, check=False)
 
 
-@pytest.fixture(scope="module")
-def guess(cluster):
-    """A driver with another secret, at work beside the other tests: Spark tries for a minute before it gives up."""
-    with submitted(cluster, NIGHTFOLD_SPARK_SECRET="guess") as driver:
-        yield driver
-        driver.kill()  # where a test has failed before it ended
-
-
-def test_both_workers_work_on_loopback_with_the_drivers_code_and_the_secret_is_nowhere_to_be_seen(cluster, guess):
-    with submitted(cluster) as driver:
-        said, complained = driver.communicate(timeout=300)
-    assert driver.returncode == 0, complained[-3000:]
-    seen = json.loads(said.splitlines()[-1])
+def test_both_workers_work_on_loopback_with_the_drivers_code_and_the_secret_is_nowhere_to_be_seen(cluster):
+    done = submit(cluster)
+    assert done.returncode == 0, done.stderr[-3000:]
+    seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["workers"] == ["spark-worker-1", "spark-worker-2"]
     assert seen["code"] == [str(ROOT / "nightfold" / "lake.py")]
     assert seen["listening"] == ["127.0.0.1"]
@@ -106,7 +95,13 @@ def test_both_workers_work_on_loopback_with_the_drivers_code_and_the_secret_is_n
     allowed = {cluster.home / "platform.env", *(cluster.home / "spark" / name / "daemon.properties" for name in PARTS)}
     assert holders == allowed, "in no log, no work folder, no scratch"
     assert {path.stat().st_mode & 0o777 for path in allowed} == {0o600}
-    assert MARKER not in said + complained
+    assert MARKER not in done.stdout + done.stderr
+
+
+def test_a_driver_without_the_right_secret_is_refused(cluster):
+    done = submit(cluster, NIGHTFOLD_SPARK_SECRET="guess")
+    assert done.returncode != 0
+    assert "workers" not in done.stdout
 
 
 def test_the_pages_answer_nobody_without_a_token(cluster):
@@ -127,12 +122,6 @@ def test_the_pages_answer_nobody_without_a_token(cluster):
     with pytest.raises(urllib.error.HTTPError, match="403"):
         standalone.workers(page, "guess")
     assert {(w.host, w.cores, w.memory) for w in standalone.workers(page, MARKER)} == {("127.0.0.1", 1, 2048)}
-
-
-def test_a_driver_without_the_right_secret_is_refused(guess):
-    said, _ = guess.communicate(timeout=300)
-    assert guess.returncode != 0
-    assert "workers" not in said
 
 
 def test_a_killed_worker_is_seen_and_started_again_and_without_a_cluster_all_go(cluster):

@@ -102,9 +102,8 @@ def _named(
             yield seen[listed][_first(pairs.row[listed], pairs.item[listed], score[listed], limits.repeats)], REPEAT
 
     may = np.flatnonzero(known.available)
-    row, item = best_by_als(
-        past.users, pairs, known, n=limits.als, exclude_seen=True
-    )  # what he had is named already, or not wanted
+    # what he had is named already, or not wanted
+    row, item = best_by_als(past.users, pairs, known, n=limits.als, exclude_seen=True)
     yield pair_key(row, item, items), ALS
 
     key, score, _ = near

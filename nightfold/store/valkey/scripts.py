@@ -226,7 +226,7 @@ if has[1] == me then
   return {'yours', me, has[2], has[3], lease}
 end
 if has[1] then
-  local left = tonumber(has[4] or 0) - now()
+  local left = tonumber(has[4] or 0) - now()  -- a turn that an older release gave has no `until`
   if left > 0 then
     redis.call('HSET', waiting, me, night .. ' ' .. now())
     return {'taken', has[1], has[2], has[3], left}

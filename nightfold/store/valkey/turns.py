@@ -8,10 +8,11 @@ from nightfold.store.valkey.server import Server
 _WHY = {
     "taken": "is at work; it ends by itself, or after {seconds:.0f} s without a sign of life",
     "waits": "waits, and is older",
-    "awaited": "was not done when it was last heard of: it goes first if it comes back within {seconds:.0f} s, or until"
+    "awaited": "was not done when it was last heard of; it goes first if it comes back within {seconds:.0f} s, or until"
     " `nightfold unlock {pipeline}` says that it is dead",
 }
-"""What is said of who goes first, by TAKE_TURN's verdict."""
+"""What is said of who goes first, by TAKE_TURN's verdict; what changes from one question to the next stands behind the semicolon, and
+is not said again (turns.waited_for)."""
 
 
 class Turns(Server):

@@ -103,7 +103,7 @@ def test_the_exit_code_tells_whether_a_retry_would_help(home, store, capsys, err
 def test_a_job_by_hand_waits_until_no_run_of_the_pipeline_is_at_work(home, store, capsys, monkeypatch):
     (home / "pipelines" / "shop.yaml").write_text(SHOP)
     monkeypatch.setattr("nightfold.turns.ASK", 0.05)
-    monkeypatch.setattr("nightfold.store.valkey.turns.RETURN", 0.1)
+    monkeypatch.setattr("nightfold.store.valkey.turns.RETURN", 1.2)  # counted down in two steps, and said once
     store.take_turn("shop", "run 1", "2026-01-01", seconds=0.5)
     had = []
     run_plain("promote", lambda job: had.append(store.turn("shop")) or "done", argv=["--pipeline", "shop", "--ds", DS])

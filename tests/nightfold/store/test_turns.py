@@ -97,7 +97,7 @@ def test_the_turn_of_a_run_that_died_is_free_when_its_lease_is_over(store, night
 
 def test_a_newer_night_waits_a_while_for_one_that_was_not_done(store):
     lapsed(store)
-    words = f"dead of night {TWO} was not done when it was last heard of: it goes first if it comes back within 600 s"
+    words = f"dead of night {TWO} was not done when it was last heard of; it goes first if it comes back within 600 s"
     with pytest.raises(TurnTaken, match=words):
         store.take_turn("shop", "newer", THREE, seconds=60)
     token = store.turn("shop").token
