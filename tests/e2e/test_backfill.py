@@ -48,7 +48,8 @@ def pipeline(folder: Path) -> None:
     content["training"]["windows"] = 1
     content["training"]["families"] = {"linear": {"reg_param": [1.0, 2.0, 4.0, 8.0]}}
     content["gate"] = {"beat": {}, "champion": -1.0}  # whatever is promoted: this is about the order
-    content["resources"] |= {"driver_memory": "1g", "shuffle_partitions": 2, "retry_minutes": 0.05}
+    interpreted = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}  # a few rows
+    content["resources"] |= {"driver_memory": "1g", "shuffle_partitions": 2, "retry_minutes": 0.05, "conf": interpreted}
     (folder / "grocery.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     load(folder / "grocery.yaml")  # refused here, and not as a DAG that never appears
 
