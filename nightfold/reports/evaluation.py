@@ -15,8 +15,9 @@ Keys of the figures; what is missing is not shown:
     attribute    of which by_attribute's segments are values
     by_category  [{"segment", "places", system → share of its places that came true}]
     gate, champion  see reports/gate.py
-    history      [{"night", metric, metric_... of each baseline, "truth": {metric} or None}], earlier nights; "truth": what was published,
-                 judged on the days after
+    history      [{"night", metric, metric_... of each baseline, "truth": {metric} or None}], earlier nights; "truth": what was published
+                 on the eve of the night's test window, judged on these same days
+    came_true    {"night", "version", "metrics": {metric}, "forecast": {metric}}: the same of tonight's test window
     examples     see reports/examples.py
 """
 
@@ -70,7 +71,23 @@ def verdict(figures: Mapping[str, Any]) -> str:
 def _verdict(figures: Mapping[str, Any]) -> Iterator[Html]:
     if words := verdict(figures):
         yield tag("p", words, cls="verdict")
+    if words := _came_true(figures):
+        yield tag("p", words, cls="soft")
     yield from gate(figures)
+
+
+def _came_true(figures: Mapping[str, Any]) -> str:
+    """What readers got in the days of the test window. Empty where nothing was published on their eve, or nobody did anything."""
+    found, metric = figures.get("came_true") or {}, key_of(figures)
+    if metric not in found.get("metrics", {}):
+        return ""
+    forecast = (
+        f"; the gate had said {three(found['forecast'][metric])} of it, by the days before" if metric in found["forecast"] else ""
+    )
+    return (
+        f"What readers really got in these days, version {found['version']} of night {found['night']}: "
+        f"{metric_of(figures)} {three(found['metrics'][metric])}{forecast}."
+    )
 
 
 def _grid(figures: Mapping[str, Any]) -> Iterator[Html]:
@@ -169,14 +186,15 @@ def _history(figures: Mapping[str, Any]) -> Iterator[Html]:
     key = f"{metric}_{baseline}".replace(" ", "_")
     if ours and "night" in figures and all(entry["night"] != figures["night"] for entry in nights):
         beside = figures["systems"].get(baseline, {}).get(metric, {}).get("mean")
-        nights = [*nights, {"night": figures["night"], metric: ours["mean"], key: beside}]
+        truth = (figures.get("came_true") or {}).get("metrics")
+        nights = [*nights, {"night": figures["night"], metric: ours["mean"], key: beside, "truth": truth}]
     series = {OURS: [e.get(metric) for e in nights], baseline: [e.get(key) for e in nights]}
     came_true = [(e.get("truth") or {}).get(metric) for e in nights]
     if any(value is not None for value in came_true):
         series["what came true"] = came_true
     yield figure(
         plots.lines([e["night"] for e in nights], series, label=metric_of(figures)),
-        "Night by night, each judged on its own test window; what came true: the published lists, on the days after their night.",
+        "Night by night, each judged on its own test window; what came true: what readers got in these days, published on their eve.",
     )
 
 

@@ -5,6 +5,7 @@ Figures of every task: `pipeline`, `night`, `metric`, `users`, `systems` (name â
 
 import json
 from collections.abc import Sequence
+from datetime import date, timedelta
 from typing import Any
 
 from nightfold.champion import Champion
@@ -62,18 +63,30 @@ def with_gate(job: Job, found: dict[str, Any], trained: Manifest, served: Champi
         "champion_kept": has_its_model(job, served),
         "grid": trained.facts["grid"],
         "history": earlier(job),
+        "came_true": came_true(job, [job.ds]).get(job.ds),
     }
     return {**found, "gate": judge(found, job.pipeline.gate, job.pipeline.baselines, served).facts()}
 
 
 def earlier(job: Job) -> list[dict[str, Any]]:
-    """The same figures of the nights before, and what came true of them."""
+    """The same figures of the nights before, and what came true in their test windows."""
     nights = [night for night in job.lake.nights("evaluation") if night < job.ds][-NIGHTS:]
-    came_true = {night: manifest.facts["metrics"] for night, manifest in job.lake.find_all("truth", nights).items()}
+    truth = came_true(job, nights)
     return [
-        {"night": night, **manifest.facts["metrics"], "truth": came_true.get(night)}
+        {"night": night, **manifest.facts["metrics"], "truth": truth[night]["metrics"] if night in truth else None}
         for night, manifest in sorted(job.lake.find_all("evaluation", nights).items())
     ]
+
+
+def came_true(job: Job, nights: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """For each night, of what was published on the eve of its test window: `night`, `version`, `metrics` and `forecast` (the gate's
+    metrics then). Judged on the same days as the night's systems; nights of which nothing is known are left out."""
+    days = job.pipeline.split.test_days
+    eves = {night: str(date.fromisoformat(night) - timedelta(days=days)) for night in nights}
+    known = {
+        eve: truth.facts for eve, truth in job.lake.find_all("truth", list(eves.values())).items() if truth.facts["days"] == days
+    }
+    return {night: {"night": eve, **known[eve]} for night, eve in eves.items() if eve in known}
 
 
 def metrics_of(found: dict[str, Any], system: str, metrics: Sequence[str]) -> dict[str, float]:

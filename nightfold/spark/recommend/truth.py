@@ -7,17 +7,21 @@ from nightfold.spark.evaluators import RankingEvaluator
 from nightfold.spark.job import Job
 from nightfold.spark.recommend.parts import part
 from nightfold.spark.recommend.systems import METRICS
+from nightfold.spark.truth import Published
 from nightfold.spark.windows import EPOCH
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 
-def measure(spark: SparkSession, job: Job, night: str, lists: DataFrame) -> dict[str, float]:
-    """METRICS of some night's lists. Raises NothingToJudge where nobody took anything."""
+def measure(spark: SparkSession, job: Job, night: str, published: Published) -> dict[str, float]:
+    """METRICS of some night's lists; who had none got the fallback. Raises NothingToJudge where nobody took anything."""
     later = taken_after(spark, job, (date.fromisoformat(night) - EPOCH).days)
-    hits = F.transform("items.id", lambda item: F.array_contains("taken", item)).alias("hits")
-    rows = lists.join(later, "key").select(hits, F.size("taken").alias("relevant"))
+    own = published.lists.select("key", F.col("items.id").alias("own"))
+    unknown = published.fallback.select(F.col("items.id").alias("unknown"))
+    got = later.join(own, "key", "left").crossJoin(F.broadcast(unknown))
+    hits = F.transform(F.coalesce("own", "unknown"), lambda item: F.array_contains("taken", item)).alias("hits")
+    rows = got.select(hits, F.size("taken").alias("relevant"))
     return RankingEvaluator(k=job.pipeline.training.k).measure(rows, metrics=METRICS)
 
 

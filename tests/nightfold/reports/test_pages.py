@@ -51,6 +51,7 @@ FIGURES = {
     "by_attribute": [{"segment": EVIL, "users": 77, "recipe": 0.213, "popularity": 0.1}],
     "by_category": [{"segment": "DAIRY", "places": 4321, "recipe": 0.345}],
     "history": [{"night": "2017-12-02", "ndcg": 0.404, "ndcg_personal_frequency": 0.397, "truth": {"ndcg": 0.39}}],
+    "came_true": {"night": "2017-11-05", "version": "v7", "metrics": {"ndcg": 0.4012, "users": 9}, "forecast": {"ndcg": 0.4129}},
     "examples": [
         {
             "user": EVIL,
@@ -107,6 +108,13 @@ def test_the_verdict_says_better_even_and_worse_in_words():
         "It cannot be told from personal frequency (+0.001, -0.004 to +0.006): the interval holds zero. "
         "It is worse than als (-0.020, -0.030 to -0.010)."
     )
+
+
+def test_what_readers_got_in_the_judged_days_stands_beside_the_verdict():
+    words = "What readers really got in these days, version v7 of night 2017-11-05: NDCG@10 0.401"
+    assert f"{words}; the gate had said 0.413 of it, by the days before." in render_evaluation(FIGURES)
+    assert f"{words}." in render_evaluation(FIGURES | {"came_true": {**FIGURES["came_true"], "forecast": {}}})
+    assert "really got" not in render_evaluation(FIGURES | {"came_true": {**FIGURES["came_true"], "metrics": {"users": 0}}})
 
 
 @pytest.mark.parametrize("key", sorted(FIGURES))

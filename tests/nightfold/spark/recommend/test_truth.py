@@ -8,6 +8,7 @@ from nightfold.lake import Lake, Manifest
 from nightfold.spark import tables
 from nightfold.spark.recommend.truth import measure
 from nightfold.spark.truth import due, judge_what_came_true
+from nightfold.spark.verdicts import came_true
 from nightfold.spark.windows import EPOCH
 from nightfold.store import VersionManifest
 
@@ -18,6 +19,7 @@ DS, LIVE = "2026-01-08", "2026-01-06"
 DAY = {day: (date(2026, 1, day) - EPOCH).days for day in range(1, 10)}
 TAKEN = [("ann", "x", 5), ("ann", "x", 7), ("ann", "z", 8), ("bob", "y", 8), ("bob", "sold out", 7), ("cid", "x", 5)]
 LISTS = {"ann": ["x", "y"], "bob": ["z", "x"], "cid": ["x"]}
+FALLBACK = ["y", "x"]
 
 
 def shop(**filters: bool):
@@ -44,10 +46,15 @@ def night(utc, home):
 
 def promoted(night: str, version: str, spark, lists: dict[str, list[str]]) -> None:
     place = f"shop/scores/attempts/{version}"
-    rows = [(key, [(item, 1.0, "w") for item in ids]) for key, ids in lists.items()]
-    tables.write(spark.createDataFrame(rows, tables.struct(schemas.SCORES)), schemas.SCORES, Lake("shop").spark_path(place))
+    for part, given in (("lists", lists), ("fallback", {"": FALLBACK})):
+        rows = [(key, [(item, 1.0, "w") for item in ids]) for key, ids in given.items()]
+        frame = spark.createDataFrame(rows, tables.struct(schemas.SCORES))
+        tables.write(frame, schemas.SCORES, Lake("shop").spark_path(f"{place}/{part}"))
     known = {"pipeline": "shop", "attempt": "a", "published_at": "", "keys": 3, "checksum": "", "model": "m"}
-    record(Lake("shop"), VersionManifest(version=version, night=night, facts={"lists": place}, metrics={"ndcg": 0.4}, **known))
+    record(
+        Lake("shop"),
+        VersionManifest(version=version, night=night, facts={"lists": f"{place}/lists"}, metrics={"ndcg": 0.4}, **known),
+    )
 
 
 def truth(night: str = LIVE) -> dict:
@@ -61,6 +68,24 @@ def test_the_lists_that_were_live_are_judged_on_the_days_after(night):
     assert found["metrics"]["users"] == 2, "cid took nothing, and what cannot be listed is no miss"
     assert found["metrics"]["recall"] == pytest.approx((1 / 2 + 0) / 2)
     assert found["metrics"]["ndcg"] == pytest.approx((1 / (1 + 0.6309297535714575) + 0) / 2)
+
+
+def test_who_had_no_list_is_judged_by_the_fallback_that_he_got(night):
+    promoted(LIVE, "v2", night, {"ann": ["x", "y"]})
+    judge_what_came_true(night, job("evaluate", shop(), DS), measure)
+    assert truth()["metrics"]["users"] == 2
+    assert truth()["metrics"]["recall"] == pytest.approx((1 / 2 + 1) / 2), "bob took y"
+
+
+def test_an_evaluation_finds_what_was_published_on_the_eve_of_its_days(night):
+    tonight = job("evaluate", shop(), DS)
+    assert came_true(tonight, [DS]) == {}
+    judge_what_came_true(night, tonight, measure)
+    found = came_true(tonight, ["2026-01-07", DS])
+    assert list(found) == [DS]
+    assert (found[DS]["night"], found[DS]["version"], found[DS]["metrics"]) == (LIVE, "v1", truth()["metrics"])
+    longer = tiny_shop({"split": {"test_days": 3, "validation_days": 3, "folds": 2}})
+    assert came_true(job("evaluate", longer, "2026-01-09"), ["2026-01-09"]) == {}, "of other days than its own"
 
 
 def test_with_exclude_seen_only_what_was_new_counts(night):
