@@ -105,13 +105,13 @@ def _means(measured: DataFrame, label: Column, systems: list[str], metric: str, 
             "segment": row["segment"],
             "users": row["users"],
             **{name: round(float(row[column]), 6) for name, column in columns.items()},
-            "half_width": {name: _half_width(row[f"{column}_spread"], row["users"]) for name, column in columns.items()},
+            "half_width": {name: half_width(row[f"{column}_spread"], row["users"]) for name, column in columns.items()},
         }
         for row in grouped.orderBy(F.desc("users"), "segment").limit(most).collect()
     ]
 
 
-def _half_width(spread: float | None, users: int) -> float | None:
+def half_width(spread: float | None, users: int) -> float | None:
     """Of a mean's interval of CERTAINTY, as if means were normal; None of a single user."""
     return None if spread is None else round(NORMAL * float(spread) / math.sqrt(users), 6)
 

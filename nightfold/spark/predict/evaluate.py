@@ -8,6 +8,7 @@ Raises  NothingToJudge               when nothing happened in the test window th
         NightRefused                 after it has committed, when the gate refuses the night
 """
 
+from functools import partial
 from typing import Any
 
 from nightfold.champion import Champion, champion
@@ -121,6 +122,7 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
     served = champion(job.lake, job.store, job.ds)
     rows, names, recipe, place = judged_rows(spark, job, trained, served)
     classes, metric, categories = job.pipeline.task == "classify", job.pipeline.metric, job.pipeline.predict.categories
+    by_segment = partial(inspection.by_segment, rows, names=names, metric=metric, seed=job.pipeline.training.seed)
     counted = rows.agg(F.count("*").alias("rows"), F.avg("label").alias("mean")).first()
     found = {
         "pipeline": job.pipeline.pipeline,
@@ -138,8 +140,8 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
         "ceiling": 1.0 if classes else None,
         "champion": verdicts.against(served, place),
         "importance": inspection.importance(recipe),
-        "by_activity": in_order(inspection.by_segment(rows, "active", names, metric=metric)),
-        "by_attribute": inspection.by_segment(rows, "attribute", names, metric=metric) if categories else [],
+        "by_activity": in_order(by_segment("active")),
+        "by_attribute": by_segment("attribute") if categories else [],
         "attribute": categories[0] if categories else None,
         "examples": inspection.furthest_off(rows, names),
         "calibration": calibration(rows) if classes else None,

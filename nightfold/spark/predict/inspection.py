@@ -1,10 +1,11 @@
 """What a person looks at to know how far to trust it: what the model sees, where it is good, and where it was furthest off."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
-from nightfold.spark.judging import VALUES
-from nightfold.spark.predict.metrics import average_precision
+from nightfold.spark.judging import VALUES, half_width
+from nightfold.spark.predict.metrics import average_precision, half_widths
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel
@@ -45,30 +46,63 @@ def importance(recipe: PipelineModel) -> list[dict[str, Any]]:
     return [{"feature": name, "share": round(weight / total, 6)} for name, weight in largest]
 
 
-def by_segment(judged: DataFrame, column: str, names: Sequence[str], *, metric: str) -> list[dict[str, Any]]:
-    """The metric of each system in each segment, those of most keys; none where it says nothing: no label came true there.
+def by_segment(judged: DataFrame, column: str, names: Sequence[str], *, metric: str, seed: int) -> list[dict[str, Any]]:
+    """The metric of each system in each segment, those of most keys, and `half_width`: system → of its interval of CERTAINTY; no figure
+    where it says nothing: no label came true there.
 
-    :param judged: `label`, a column of scores for each system, and `column`, which says the segment
+    :param judged: `key`, `label`, a column of scores for each system, and `column`, which says the segment
     :param metric: see pipeline.METRICS
     """
-    users = judged.groupBy(F.col(column).alias("segment")).agg(F.count("*").alias("users"))
-    most = users.orderBy(F.desc("users"), "segment").limit(VALUES)
-    scores = [F.struct(F.lit(i).alias("system"), F.col(name).alias("predicted")) for i, name in enumerate(names)]
-    long = judged.select(F.col(column).alias("segment"), "label", F.explode(F.array(*scores)).alias("of"))
-    long = long.select("segment", "label", "of.*")
-    off = F.col("predicted") - F.col("label")
-    if metric == "average_precision":
-        measured = average_precision(long, "segment", "system").withColumnRenamed(metric, "value")
-    else:
-        value = F.avg(F.abs(off)) if metric == "mae" else F.sqrt(F.avg(off * off))
-        measured = long.groupBy("segment", "system").agg(value.alias("value"))
-    of = F.map_from_entries(F.collect_list(F.struct("system", "value"))).alias("of")  # one entry per system
-    rows = most.join(measured, "segment").groupBy("segment", "users").agg(of).orderBy(F.desc("users"), "segment").collect()
+    segments = judged.groupBy(F.col(column).alias("segment")).agg(F.count("*").alias("users"))
+    most = [row.asDict() for row in segments.orderBy(F.desc("users"), "segment").limit(VALUES).collect()]
+    found = (_precision if metric == "average_precision" else _error)(
+        judged, column, names, [row["segment"] for row in most], metric, seed
+    )
     return [
-        {"segment": row["segment"], "users": row["users"]}
-        | {name: round(row["of"][i], 6) for i, name in enumerate(names) if row["of"][i] is not None}
-        for row in rows
+        row
+        | {name: value for name, (value, _) in found[row["segment"]].items()}
+        | {"half_width": {name: half for name, (_, half) in found[row["segment"]].items()}}
+        for row in most
     ]
+
+
+Found = dict[str, dict[str, tuple[float, float | None]]]
+"""Segment → system → the metric, and half of its interval's width; None of a single key."""
+
+
+def _precision(judged: DataFrame, column: str, names: Sequence[str], segments: list[str], metric: str, seed: int) -> Found:
+    long = _long(judged, column, names, segments)
+    measured = average_precision(long, "segment", "system").where(F.col(metric).isNotNull()).collect()  # segments x systems
+    half = half_widths(judged, names, by=column, segments=segments, seed=seed)
+    found: Found = {segment: {} for segment in segments}
+    for row in sorted(measured, key=lambda row: row["system"]):
+        segment, i = row["segment"], row["system"]
+        found[segment][names[i]] = (round(row[metric], 6), half[segments.index(segment)][i])
+    return found
+
+
+def _error(judged: DataFrame, column: str, names: Sequence[str], segments: list[str], metric: str, seed: int) -> Found:
+    """As if means were normal; of the root by the delta method."""
+    off = F.abs(F.col("predicted") - F.col("label"))
+    sums = (F.avg("off").alias("mean"), F.stddev_samp("off").alias("spread"), F.count("*").alias("rows"))
+    long = _long(judged, column, names, segments).withColumn("off", off if metric == "mae" else off * off)
+    found: Found = {segment: {} for segment in segments}
+    for row in long.groupBy("segment", "system").agg(*sums).orderBy("system").collect():
+        mean, half = row["mean"], half_width(row["spread"], row["rows"])
+        if metric == "rmse":
+            mean = math.sqrt(mean)
+            half = half if half is None or not mean else round(half / (2 * mean), 6)
+        found[row["segment"]][names[row["system"]]] = (round(mean, 6), half)
+    return found
+
+
+def _long(judged: DataFrame, column: str, names: Sequence[str], segments: list[str]) -> DataFrame:
+    """segment, label, system (its place in `names`), predicted."""
+    scores = [F.struct(F.lit(i).alias("system"), F.col(name).alias("predicted")) for i, name in enumerate(names)]
+    rows = judged.where(F.col(column).isin(segments))
+    return rows.select(F.col(column).alias("segment"), "label", F.explode(F.array(*scores)).alias("of")).select(
+        "segment", "label", "of.*"
+    )
 
 
 def furthest_off(judged: DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:

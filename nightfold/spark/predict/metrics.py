@@ -8,17 +8,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from nightfold.spark.evaluators import NothingToJudge
-from nightfold.spark.judging import drawn, interval
+from nightfold.spark.judging import CERTAINTY, drawn, interval
 
 import numpy as np
 import pyarrow as pa
 from pyspark.ml.evaluation import Evaluator
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql import DataFrame, Window
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-BINS = 4096
-REPLICATES = 200
+BINS, REPLICATES = 4096, 200
+FEW_BINS, FEW_REPLICATES = 128, 100  # for each segment and system
 TOP = 0.1  # of all, for the lift
 
 
@@ -53,17 +53,7 @@ def ranked(judged: DataFrame, systems: Sequence[str], *, seed: int, certainty: f
 
     :param judged: key, label, and a column of scores for each system
     """
-    rows = judged.count()
-    wide = judged.select("label", F.pmod(F.xxhash64("key"), F.lit(2**31)).alias("user"), *systems)
-    for name in systems:
-        place = F.rank().over(Window.orderBy(F.desc(name))) - 1
-        wide = wide.withColumn(name, F.floor(place * BINS / max(rows, BINS)).cast("int"))
-    parts = wide.mapInArrow(_summed(list(systems), seed), "system int, hits array<double>, rows array<double>").collect()
-    shape = (len(systems), REPLICATES + 1, BINS)
-    hits, counts = np.zeros(shape), np.zeros(shape)
-    for part in parts:  # systems x partitions of bounded size
-        hits[part["system"]] += np.reshape(part["hits"], shape[1:])
-        counts[part["system"]] += np.reshape(part["rows"], shape[1:])
+    (hits,), (counts,) = _binned(judged, systems, group=F.lit(0), groups=1, bins=BINS, replicates=REPLICATES, seed=seed)
     precision = {name: _average_precision(hits[i], counts[i]) for i, name in enumerate(systems)}
     lift = {name: _lift(hits[i], counts[i]) for i, name in enumerate(systems)}
     return {
@@ -75,23 +65,55 @@ def ranked(judged: DataFrame, systems: Sequence[str], *, seed: int, certainty: f
     }
 
 
-def _summed(systems: list[str], seed: int) -> Any:
+def half_widths(judged: DataFrame, systems: Sequence[str], *, by: str, segments: Sequence[str], seed: int) -> list[list[float]]:
+    """For each segment and system, half of the width of the average precision's interval of CERTAINTY; of coarser BINS than `ranked`.
+
+    :param judged: as for `ranked`, and the column `by`, which says the segment
+    """
+    place = F.array_position(F.array(*map(F.lit, segments)), F.col(by)).cast("int")
+    group = F.when(place > 0, place - 1)
+    sums = _binned(judged, systems, group=group, groups=len(segments), bins=FEW_BINS, replicates=FEW_REPLICATES, seed=seed)
+    ends = [
+        [interval(_average_precision(*each), CERTAINTY) for each in zip(*segment, strict=True)]
+        for segment in zip(*sums, strict=True)
+    ]
+    return [[round((found["high"] - found["low"]) / 2, 6) for found in segment] for segment in ends]
+
+
+def _binned(
+    judged: DataFrame, systems: Sequence[str], *, group: Column, groups: int, bins: int, replicates: int, seed: int
+) -> np.ndarray:
+    """(2, groups, systems, 1 + replicates, bins): what came true, and how many rows, by the rank in the group, the best bin first.
+
+    :param judged: key, label, and a column of scores for each system
+    :param group: of each row, below `groups`; rows of NULL are left out
+    """
+    user = F.pmod(F.xxhash64("key"), F.lit(2**31))
+    wide = judged.select(group.alias("group"), "label", user.alias("user"), *systems).where(F.col("group").isNotNull())
+    in_group = Window.partitionBy("group")
+    wide = wide.withColumn("rows", F.greatest(F.count("*").over(in_group), F.lit(bins)))
+    for name in systems:
+        place = F.rank().over(in_group.orderBy(F.desc(name))) - 1
+        wide = wide.withColumn(name, F.floor(place * bins / F.col("rows")).cast("int"))
+    shape = (2, groups, len(systems), 1 + replicates, bins)
+    total = np.zeros(shape)
+    for part in wide.mapInArrow(_summed(list(systems), shape, seed), "sums array<double>").toLocalIterator():
+        total += np.reshape(part["sums"], shape)
+    return total
+
+
+def _summed(systems: list[str], shape: tuple[int, ...], seed: int) -> Any:
     def partition(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        shape = (REPLICATES + 1, BINS)
-        hits, rows = (np.zeros((len(systems), *shape)) for _ in range(2))
+        hits, rows = sums = np.zeros(shape)
         for batch in batches:
-            label = batch.column("label").to_numpy(zero_copy_only=False)
-            for user, came_true, *places in zip(
-                batch.column("user").to_pylist(), label, *(batch.column(name).to_pylist() for name in systems), strict=True
-            ):
-                weights = drawn(user, seed, REPLICATES)
+            columns = (batch.column(name).to_pylist() for name in ("group", "user", "label", *systems))
+            for group, user, came_true, *places in zip(*columns, strict=True):
+                weights = drawn(user, seed, shape[3] - 1)
                 for i, place in enumerate(places):
-                    rows[i, :, place] += weights
-                    hits[i, :, place] += weights * came_true
-        yield pa.RecordBatch.from_arrays(
-            [pa.array(range(len(systems)), pa.int32()), *(pa.array([part.ravel() for part in sums]) for sums in (hits, rows))],
-            names=["system", "hits", "rows"],
-        )
+                    rows[group, i, :, place] += weights
+                    hits[group, i, :, place] += weights * came_true
+        if rows.any():
+            yield pa.RecordBatch.from_arrays([pa.array([sums.ravel()])], names=["sums"])
 
     return partition
 

@@ -64,22 +64,41 @@ def test_calibration_is_by_tenths_of_the_rows(judged):
     assert sum(entry["observed"] * entry["candidates"] for entry in found) == pytest.approx(LABELS.sum())
 
 
+def again(values: int) -> np.ndarray:
+    """Rows of a plain bootstrap: (500, values)."""
+    return np.random.default_rng(9).integers(0, values, (500, values))
+
+
+def spread_of_average_precision(labels: np.ndarray, scores: np.ndarray) -> float:
+    found = [average_precision_score(labels[rows], scores[rows]) for rows in again(len(labels))]
+    return float(np.subtract(*np.quantile(found, [0.975, 0.025])) / 2)
+
+
+def roots(off: np.ndarray) -> np.ndarray:
+    return np.sqrt((off[again(len(off))] ** 2).mean(axis=1))
+
+
 def test_each_segment_has_its_own_figures(judged):
     halves = judged.withColumn("half", F.when(F.col("key") < "k250", "first").otherwise("second"))
-    second, first = by_segment(halves, "half", ["recipe", "flat"], metric="average_precision")
+    second, first = by_segment(halves, "half", ["recipe", "flat"], metric="average_precision", seed=1)
     assert [(row["segment"], row["users"]) for row in (second, first)] == [("second", 350), ("first", 250)], "the largest first"
     assert first["recipe"] == pytest.approx(average_precision_score(LABELS[:250], GOOD[:250]), abs=1e-6)
     assert second["flat"] == pytest.approx(LABELS[250:].mean(), abs=1e-6)
-    off = np.abs(GOOD - LABELS)
-    assert by_segment(halves, "half", ["recipe"], metric="mae")[1]["recipe"] == pytest.approx(off[:250].mean(), abs=1e-6)
-    root = by_segment(halves, "half", ["recipe"], metric="rmse")[1]["recipe"]
-    assert root == pytest.approx(np.sqrt((off[:250] ** 2).mean()), abs=1e-6)
+    off = np.abs(GOOD - LABELS)[:250]
+    mean = by_segment(halves, "half", ["recipe"], metric="mae", seed=1)[1]
+    assert mean["recipe"] == pytest.approx(off.mean(), abs=1e-6)
+    assert mean["half_width"]["recipe"] == pytest.approx(1.96 * off.std(ddof=1) / np.sqrt(250), rel=1e-3)
+    assert first["half_width"]["recipe"] == pytest.approx(spread_of_average_precision(LABELS[:250], GOOD[:250]), rel=0.25)
+    assert 0 < second["half_width"]["flat"] < first["half_width"]["recipe"]
+    root = by_segment(halves, "half", ["recipe"], metric="rmse", seed=1)[1]
+    assert root["recipe"] == pytest.approx(np.sqrt((off**2).mean()), abs=1e-6)
+    assert root["half_width"]["recipe"] == pytest.approx(1.96 * roots(off).std(), rel=0.15)
 
 
 def test_a_segment_in_which_nothing_happened_has_no_average_precision(judged):
     none = judged.where("label = 0").withColumn("all", F.lit("all"))
-    assert by_segment(none, "all", ["recipe"], metric="average_precision") == [
-        {"segment": "all", "users": int((LABELS == 0).sum())}
+    assert by_segment(none, "all", ["recipe"], metric="average_precision", seed=1) == [
+        {"segment": "all", "users": int((LABELS == 0).sum()), "half_width": {}}
     ]
 
 

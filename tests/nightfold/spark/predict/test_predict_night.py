@@ -134,7 +134,8 @@ def test_the_page_says_whether_to_trust_it(spend):
     figures = json.loads(Lake("club").read_text(evaluation.facts["json"]))
     assert {row["segment"] for row in figures["by_attribute"]} == {"upper", "lower", "not known"}
     assert sum(row["users"] for row in figures["by_activity"]) == MEMBERS
-    assert figures["by_activity"][0].keys() == {"segment", "users", *figures["systems"]}
+    assert figures["by_activity"][0].keys() == {"segment", "users", "half_width", *figures["systems"]}
+    assert figures["by_activity"][-1]["half_width"].keys() == figures["systems"].keys()
     assert evaluation.facts["metrics"]["mae"] < evaluation.facts["metrics"]["mae_mean"]
     assert evaluation.facts["served"]["mae"] == evaluation.facts["metrics"]["mae"]
 
