@@ -2,10 +2,12 @@
 
 Rows are taken out of the files where they lie, in every attempt, also those that never counted. Fingerprints stay, so that
 nothing is computed anew for it; counts follow. Each file is replaced whole; killed in the middle, it is run again and ends the
-same. `ingest` takes no more rows of hers (`nightfold/forgotten.py`). What it cannot reach, it says: trained models, and their portable
-twins, have learned from her, though they hold no user's id, factors or rows; and what lies outside still names her.
+same. What a killed job left half-written goes with all that is in it: nobody reads it. `ingest` takes no more rows of hers
+(`nightfold/forgotten.py`). What it cannot reach, it says: trained models, and their portable twins, have learned from her, though they
+hold no user's id, factors or rows; and what lies outside still names her.
 """
 
+import contextlib
 import json
 import posixpath
 import secrets
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nightfold import forgotten, writeback
+from nightfold.errors import NightfoldError
 from nightfold.lake import Lake, Manifest
 from nightfold.maintenance import datasets
 from nightfold.pipeline import Pipeline
@@ -29,7 +32,9 @@ from pyarrow import fs as pafs
 
 FORGOTTEN = "(forgotten)"  # what stands in a report's figures where the key stood
 MALFORMED = "_malformed"
+TEMPORARY = ".tmp"
 LAYERS = ("raw", "clean", "rejected")
+LEFT_BEHIND = {"_temporary", "scratch"}  # folders of an attempt: of a task of Spark's that did not end, of a stage that did not
 RENDER: dict[str, Callable[[dict[str, Any]], str]] = {"evaluation": render_evaluation, "profile": eda.render}
 NUMBERED = {"attributes": "user", "interactions": "user", "histories": "user", "als": "id"}
 """Parts of features that say a user by his number, and in which column."""
@@ -58,14 +63,16 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
         forgotten.remember(lake, key)
     if (target := pipeline.write) is not None:
         found.written = writeback.erase(target, connection_uri(target.connection), key, dry_run=dry_run)
+    if not dry_run:
+        _clear(lake)
     for path in _files(lake, ".parquet"):
         dataset = _dataset(path)
         mask = _mask(lake, path, dataset, column=pipeline.person_of(dataset.split("/")[-1]), key=key)
         if mask is not None and (gone := _take_out(lake, path, mask, dry_run=dry_run)):
             found.rows[path] = gone
-    if found.rows and not dry_run:
+    if not dry_run:  # also where no row was found: one that was killed before it had counted
         _count_anew(lake)
-    found.models = lake.nights("model") if found.rows else []
+    found.models = lake.nights("model")
     for path in _files(lake, ".json"):
         if _dataset(path) in RENDER and "/attempts/" in path and _redact(lake, path, key, dry_run=dry_run):
             found.reports.append(path)
@@ -73,6 +80,8 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
         there = _has(store, version.manifest, key) if dry_run else store.forget(pipeline.pipeline, version.manifest.version, key)
         if there:
             found.versions.append(version.manifest.version)
+    if not dry_run:
+        store.collect(pipeline.pipeline, older_than=0)  # lists of a publisher that died before it had a version
     return found
 
 
@@ -87,7 +96,7 @@ def lines(found: Found, pipeline: Pipeline, key: str, *, dry_run: bool) -> list[
     if pipeline.write is not None:
         said += [f"{found.written} rows of table {pipeline.write.table} at connection {pipeline.write.connection!r} {verb}"]
     said += [
-        f"not reached: {len(found.models)} trained models and their sums over all users: they hold no id, but have learned from "
+        f"not reached: {len(found.models)} trained models and their sums over all users: they hold no id, but may have learned from "
         "such rows; they go with later nights (retention)"
     ]
     landed = ", ".join(sorted(name for name, source in pipeline.sources.items() if pipeline.person_of(name) in source.columns))
@@ -98,13 +107,31 @@ def lines(found: Found, pipeline: Pipeline, key: str, *, dry_run: bool) -> list[
     return said
 
 
+def _entries(lake: Lake) -> list[pafs.FileInfo]:
+    """All files and folders of the pipeline, by their names."""
+    everything = pafs.FileSelector(lake.local_path(lake.pipeline), recursive=True, allow_not_found=True)
+    return sorted(lake.fs.get_file_info(everything), key=lambda entry: entry.path)
+
+
 def _files(lake: Lake, ending: str) -> Iterator[str]:
-    """Every file of that kind, below the lake's root."""
+    """Every file of that kind, below the lake's root; the other parts of features before its users, which say her number."""
     root = lake.local_path("")
-    entries = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(lake.pipeline), recursive=True, allow_not_found=True))
-    for entry in sorted(entries, key=lambda e: e.path):  # the other parts of features before its users, which say her number
-        if entry.is_file and entry.base_name.endswith(ending):
-            yield posixpath.relpath(entry.path, root)
+    for entry in _entries(lake):
+        path = posixpath.relpath(entry.path, root)
+        if entry.is_file and path.endswith(ending) and not LEFT_BEHIND.intersection(path.split("/")):
+            yield path
+
+
+def _clear(lake: Lake) -> None:
+    """Remove what was killed half-way, of a stage or of `forget` itself: it holds whole rows of people, and no list of files names it."""
+    for entry in _entries(lake):
+        if "/attempts/" not in entry.path:
+            continue
+        if entry.base_name in LEFT_BEHIND and not entry.is_file:
+            lake.fs.delete_dir(entry.path)
+        elif entry.is_file and ".parquet." in entry.base_name and entry.base_name.endswith(TEMPORARY):
+            with contextlib.suppress(FileNotFoundError):  # it was in one of these folders
+                lake.fs.delete_file(entry.path)
 
 
 def _dataset(path: str) -> str:
@@ -121,13 +148,16 @@ def _mask(lake: Lake, path: str, dataset: str, *, column: str, key: str) -> pc.E
     """Which rows of a file are hers; None when it can hold none."""
     part = path.split("/attempts/")[1].split("/")[1] if "/attempts/" in path else ""
     if dataset.split("/")[0] in LAYERS:
-        names = pq.read_schema(lake.local_path(path), filesystem=lake.fs).names
+        with _readable(path):
+            names = pq.read_schema(lake.local_path(path), filesystem=lake.fs).names
         mask = _equal(column, key) if column in names else None
         if MALFORMED in names:
             within = pc.match_substring(pc.field(MALFORMED), key)
             mask = within if mask is None else mask | within
         return mask
     if dataset == "scores" and part == "lists":
+        return _equal("key", key)
+    if dataset == "features" and part == "examples":
         return _equal("key", key)
     if dataset == "features" and part == "users":
         return _equal("id", key)
@@ -152,18 +182,32 @@ def _index(lake: Lake, attempt: str, key: str) -> int | None:
 def _take_out(lake: Lake, path: str, mask: pc.Expression, *, dry_run: bool) -> int:
     """Replace a file by one without these rows; returns how many there were."""
     target = lake.local_path(path)
-    table = pq.read_table(target, filesystem=lake.fs, partitioning=None)
+    with _readable(path):
+        table = pq.read_table(target, filesystem=lake.fs, partitioning=None)
     hers = table.filter(mask).num_rows
     if hers and not dry_run:
         kept = table.filter(~pc.coalesce(mask, pa.scalar(False)))
-        temporary = f"{target}.{secrets.token_hex(4)}.tmp"
+        folder, name = posixpath.split(target)
+        temporary = f"{folder}/.{name}.{secrets.token_hex(4)}{TEMPORARY}"  # with a dot before it: no reader takes it for data
         old = any(c.physical_type == "INT96" for c in pq.ParquetFile(target, filesystem=lake.fs).schema)  # as Spark wrote it
         pq.write_table(kept, temporary, filesystem=lake.fs, use_deprecated_int96_timestamps=old)
-        crc = posixpath.join(posixpath.dirname(target), f".{posixpath.basename(target)}.crc")  # Hadoop's, of the old content
+        crc = f"{folder}/.{name}.crc"  # Hadoop's, of the old content
         if lake.fs.get_file_info(crc).type != pafs.FileType.NotFound:
             lake.fs.delete_file(crc)
         lake.fs.move(temporary, target)
     return int(hers)
+
+
+@contextlib.contextmanager
+def _readable(path: str) -> Iterator[None]:
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        words = " ".join(str(error).split())
+        raise NightfoldError(
+            f"{path}: rows of the person may be in it, and it cannot be read ({words}): when no manifest names its attempt, remove the "
+            "file; then run forget again"
+        ) from error
 
 
 def _redact(lake: Lake, path: str, key: str, *, dry_run: bool) -> bool:
@@ -174,6 +218,8 @@ def _redact(lake: Lake, path: str, key: str, *, dry_run: bool) -> bool:
     if not dry_run:
         if "examples" in figures:
             figures["examples"] = [each for each in figures["examples"] if each["user"] != key]
+        for source in figures.get("sources", {}).values():
+            source["rejected"]["examples"] = [row for row in source["rejected"]["examples"] if not _holds(row, key)]
         figures = _without(figures, key)
         lake.write_text(f"{posixpath.dirname(path)}/report.html", RENDER[_dataset(path)](figures))
         lake.write_text(path, json.dumps(figures, ensure_ascii=False))
@@ -181,8 +227,9 @@ def _redact(lake: Lake, path: str, key: str, *, dry_run: bool) -> bool:
 
 
 def _holds(value: Any, key: str) -> bool:
+    """Whether it is the key, or one of its values; of a line that could not be read, whether the key is somewhere in it."""
     if isinstance(value, dict):
-        return any(_holds(each, key) for each in (*value, *value.values()))
+        return key in (value.get(MALFORMED) or "") or any(_holds(each, key) for each in (*value, *value.values()))
     return any(_holds(each, key) for each in value) if isinstance(value, list) else value == key
 
 

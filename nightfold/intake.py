@@ -39,6 +39,8 @@ class Plan:
     """Nights to take from a table."""
     looked: dict[str, Manifest] = field(default_factory=dict)
     """Nights of a table that are committed, and are read again to compare."""
+    again: dict[str, Manifest] = field(default_factory=dict)
+    """Those of `nights` that were taken with rows, and are now to be read otherwise."""
     changes: list[Change] = field(default_factory=list)
 
     @property
@@ -64,14 +66,30 @@ def ask_again(lake: Lake, source: str, night: str) -> None:
 
     Raises NotCommitted when it was never taken.
     """
-    names = lake.committed(f"raw/{source}").get(night)
     taken = lake.find(f"raw/{source}", night)
-    if not names or taken is None:
+    if taken is None:
         raise NotCommitted(
             f"{source}, night {night}: {lake.pipeline} has not taken it yet: run ingest, there is nothing to take again"
         )
-    asked = taken.model_copy(update={"facts": {**taken.facts, AGAIN: True}})
-    lake.write_text(f"{lake.pipeline}/raw/{source}/{names[-1]}", asked.model_dump_json(indent=1))
+    _rewrite(lake, taken, {**taken.facts, AGAIN: True})
+
+
+def left(lake: Lake, name: str, source: TableSource, taken: Manifest, *, where: str, ds: str) -> tuple[Manifest, Change]:
+    """A night of a table that was to be read otherwise, or again, and has no rows there any more: what was taken counts on, as if it were.
+
+    Raises BadInput where the pipeline refuses that.
+    """
+    noticed = gone(name, source, taken.night, where=where, was=taken.fingerprint)
+    facts = {key: value for key, value in taken.facts.items() if key != AGAIN}
+    return _rewrite(lake, taken, {**facts, "rules": rules(source), "change": {**noticed, "by": ds}}), noticed
+
+
+def _rewrite(lake: Lake, taken: Manifest, facts: dict[str, Any]) -> Manifest:
+    """The same night with other facts, in the place of its manifest."""
+    renewed = taken.model_copy(update={"facts": facts})
+    name = lake.committed(taken.dataset)[taken.night][-1]
+    lake.write_text(f"{lake.pipeline}/{taken.dataset}/{name}", renewed.model_dump_json(indent=1))
+    return renewed
 
 
 def _asked(manifest: Manifest | None) -> bool:
@@ -184,6 +202,7 @@ def _table(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: TableSour
         kept={night: m for night, m in kept.items() if night not in looked},
         files={},
         nights=[night for night in nights if night not in kept],
+        again={night: m for night, m in before.items() if night not in kept and m.rows},
         looked=looked,
     )
 

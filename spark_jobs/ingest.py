@@ -53,6 +53,10 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Plan) -> Taken:
             kept[night] = before
         else:
             nights.append(night)
+    for night in [night for night in wanted.again if night not in written]:
+        kept[night], change = intake.left(job.lake, name, source, wanted.again[night], where=_what(source, night), ds=job.ds)
+        noticed.append(change)
+        nights.remove(night)
     empty = [night for night in nights if night not in written]
     if source.empty == "refuse" and (job.ds in empty or (empty and wanted.files)):
         night = job.ds if job.ds in empty else empty[0]

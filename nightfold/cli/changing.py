@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -133,14 +133,19 @@ def forget(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _say(words: str) -> None:
+    print(f"nightfold: {words}", file=sys.stderr)
+
+
 @contextmanager
 def _turn(store: Store, pipeline: str, what: str, *, night: str, dry_run: bool) -> Iterator[None]:
     """Have the pipeline's turn while the block runs; who only looks needs none."""
     holder = f"{what} by hand, process {os.getpid()}"
     try:
         if not dry_run:
-            store.take_turn(pipeline, holder, night, seconds=turns.GAP)
-        yield
+            store.take_turn(pipeline, holder, night, seconds=turns.LEASE)
+        with nullcontext() if dry_run else turns.kept(store, pipeline, holder, night, say=_say):
+            yield
     finally:  # also of one that was not its turn: it waits no longer
         if not dry_run:
             store.leave_turn(pipeline, holder)

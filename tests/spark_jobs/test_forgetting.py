@@ -2,11 +2,13 @@
 
 import json
 import sqlite3
+from pathlib import Path
 
 import spark_jobs.clean as clean
 import spark_jobs.ingest as ingest
+import spark_jobs.profile as profile
 import spark_jobs.publish as publish
-from nightfold import cli, schemas
+from nightfold import cli, forgetting, schemas
 from nightfold.lake import Lake
 from nightfold.spark import tables
 from nightfold.spark.recommend import features
@@ -45,7 +47,7 @@ def taken(utc, home, store):
         *(f"{HIM},x,{day},1,{day} 11:00:00" for day in ("2025-12-30", "2025-12-31", "2026-01-01", "2026-01-02")),
     ]
     land(home, f"shop/sales/{DS}.csv", lines)
-    for stage in (ingest, clean):
+    for stage in (ingest, clean, profile):
         run(stage, tiny_shop(), DS)
     run(features, tiny_shop({"split": {"test_days": 1, "validation_days": 1, "folds": 2}}), DS)
     made = job("score", tiny_shop(), DS)
@@ -105,6 +107,60 @@ def test_a_forgotten_person_is_found_nowhere_that_is_reached_and_the_others_are_
     assert cli.main(["lookup", "shop", "--all"]) == 0
     assert [json.loads(line)["key"] for line in capsys.readouterr().out.splitlines()] == [HIM], "counted and complete"
     assert store.live("shop").keys == 1
+
+
+def test_what_was_killed_half_way_goes_and_does_not_stop_it(taken, store, capsys, monkeypatch):
+    """Spark, a stage, a publisher and `forget` itself, each killed while it wrote."""
+    lake = taken / "lake" / "shop"
+    (part,) = (lake / "clean/sales/attempts").rglob("part-*.parquet")
+    cut = lake / "features/attempts/000009-dead/interactions/_temporary/0/task/part-0.parquet"
+    judged = lake / "evaluation/attempts/000009-dead/scratch/judged/part-0.parquet"
+    for path, content in ((cut, b""), (judged, part.read_bytes())):
+        path.parent.mkdir(parents=True)
+        path.write_bytes(content)
+    store.announce("shop", "20260103-dead", "000009-dead")
+    store.write("shop", "20260103-dead", "000009-dead", {HER: b"her list"})
+    assert cli.main(["forget", "shop", HER, "--dry-run"]) == 0
+    assert cut.exists()
+
+    def dies(table, where, **named):
+        Path(where).write_bytes(b"half")
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forgetting.pq, "write_table", dies)
+        with pytest.raises(RuntimeError, match="killed"):
+            cli.main(["forget", "shop", HER])
+    (half,) = lake.rglob("*.tmp")
+    assert half.name.startswith("."), "no reader takes it for data"
+    assert cli.main(["forget", "shop", HER]) == 0
+    assert [path for path in lake.rglob("*") if path.suffix == ".tmp" or path.name in ("_temporary", "scratch")] == []
+    assert store.read("shop", "20260103-dead", "000009-dead", [HER]) == [None]
+    assert store.staged("shop") == []
+
+
+def test_killed_before_it_has_counted_it_counts_the_second_time(taken, store, capsys, monkeypatch):
+    def dies(lake):
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(forgetting, "_count_anew", dies)
+        with pytest.raises(RuntimeError, match="killed"):
+            cli.main(["forget", "shop", HER])
+    assert Lake("shop").get("raw/sales", DS).rows == 8
+    assert cli.main(["forget", "shop", HER]) == 0
+    assert Lake("shop").get("raw/sales", DS).rows == 5
+    assert "not reached: 1 trained models" in capsys.readouterr().out
+
+
+def test_a_file_that_cannot_be_read_is_named_with_what_to_do(home, store, capsys):
+    broken = home / "lake/shop/raw/sales/attempts/000009-dead/part-0.parquet"
+    broken.parent.mkdir(parents=True)
+    broken.write_bytes(b"no parquet")
+    assert cli.main(["forget", "shop", HER]) == 1
+    said = capsys.readouterr().err
+    assert "shop/raw/sales/attempts/000009-dead/part-0.parquet: rows of the person may be in it, and it cannot be read" in said
+    assert "remove the file; then run forget again" in said
 
 
 def test_what_was_taken_counts_as_before_and_a_second_time_there_is_nothing(spark, taken, store, capsys):

@@ -7,6 +7,7 @@ import spark_jobs.ingest as ingest
 from nightfold import intake, rollup
 from nightfold.errors import BadInput, NotCommitted
 from nightfold.lake import Lake
+from nightfold.spark import databases
 
 import pytest
 from helpers import land, run, tiny_shop
@@ -159,6 +160,31 @@ def test_the_last_nights_of_a_table_are_read_again_and_compared(spark, home, mon
     assert {night: found[0][0] for night, found in rows(spark, THIRD).items()} == {FIRST: "007", SECOND: "008", THIRD: "007"}
     run(ingest, pipeline, THIRD)
     assert changes_of(THIRD) == [("sales", SECOND, "changed", "taken")], "what was noticed stays in that night's manifest"
+
+
+def test_nights_that_have_left_a_table_stay_as_they_were_taken_when_it_is_to_be_read_otherwise(spark, home, monkeypatch):
+    base = home / "shop.db"
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", f"sqlite:///{base}")
+    table = {"format": "table", "connection": "shop_db", "table": "sales", "night_column": "sold_at", "path": None}
+    changed = {**table, "extra_columns": "ignore"}
+    of = lambda source: tiny_shop({"sources": {"sales": source}, "schedule": {"start": FIRST}})  # noqa: E731
+    with sqlite3.connect(base) as database:
+        database.execute("CREATE TABLE sales (client TEXT, article TEXT, ticket TEXT, pieces INTEGER, sold_at TEXT)")
+        sales = [(who, f"{day} 10:00:00") for who, day in (("007", FIRST), ("007", SECOND), ("008", THIRD))]
+        database.executemany("INSERT INTO sales VALUES (?, 'x', '1', 1, ?)", sales)
+    run(ingest, of(table), SECOND)
+    with sqlite3.connect(base) as database:  # the shop keeps two days
+        database.execute("DELETE FROM sales WHERE sold_at < ?", [SECOND])
+    with pytest.raises(BadInput, match=f"table sales: night {FIRST} was taken and is gone now, and sources.sales.gone is refuse"):
+        run(ingest, of({**changed, "gone": "refuse"}), THIRD)
+    said = run(ingest, of(changed), THIRD)
+    assert said.startswith(
+        f"2 deliveries taken, 3 rows up to {THIRD} (sales 3); sales of {FIRST} is no longer delivered: what was taken"
+    )
+    assert [row[0] for row in rows(spark, THIRD)[FIRST]] == ["007"]
+    monkeypatch.setattr(databases, "table", lambda *given, **named: pytest.fail("it is looked for every night"))
+    assert "0 deliveries taken, 3 rows" in run(ingest, of(changed), THIRD)
+    assert changes_of(THIRD) == [("sales", FIRST, "gone", "kept")], "still said"
 
 
 def changes_of(ds: str) -> list[tuple]:

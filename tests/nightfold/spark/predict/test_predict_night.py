@@ -12,7 +12,7 @@ import spark_jobs.promote as promote
 import spark_jobs.publish as publish
 import spark_jobs.score as score
 import spark_jobs.train as train
-from nightfold import tracking
+from nightfold import cli, tracking
 from nightfold.client import Client
 from nightfold.errors import BadInput, NightRefused, NotServable
 from nightfold.lake import Lake
@@ -152,6 +152,15 @@ def test_the_portable_twin_of_the_model_says_what_was_published(spend):
     said = dict(zip(rows["key"].to_pylist(), found.predict(asked), strict=True))
     assert said == pytest.approx({row["key"]: row["items"][0]["score"] for row in lists}, rel=1e-6, abs=1e-6)
     assert set(found.features["numbers"]) == set(club().predict.features)
+
+
+def test_whoever_is_forgotten_is_found_in_every_window_of_the_examples(landed, spend, tmp_path, monkeypatch, capsys):
+    (tmp_path / "club.yaml").write_text(CLUB)
+    monkeypatch.setenv("NIGHTFOLD_PIPELINES", str(tmp_path))
+    assert cli.main(["forget", "club", "m001", "--dry-run", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    windows = [path.split("/part=")[1].split("/")[0] for path in rows if "/examples/part=" in path]
+    assert len(set(windows)) == len(Lake("club").get("features", NIGHT).facts["windows"])
 
 
 @pytest.fixture(scope="module")
