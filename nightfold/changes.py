@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from nightfold.lake import Lake
 from nightfold.store import Store
 
 SHOWN = 100  # changes that one night's manifest names; more are counted
@@ -31,15 +32,24 @@ def facts(changes: list[dict[str, Any]]) -> dict[str, Any]:
     return {"changes": ordered[:SHOWN], "changes_noticed": len(ordered)}
 
 
-def mark(store: Store, pipeline: str, *, ds: str, changes: list[dict[str, Any]], but: str) -> list[str]:
+def mark(store: Store, lake: Lake, *, ds: str, but: str) -> list[str]:
     """Say on every kept version that was made from other data than is known by night `ds`; returns the marked versions' names.
+
+    What earlier nights have noticed is said, too: they may have been refused, and have published nothing.
 
     :param but: the version that was made from just these data
     """
+    others = [version.manifest for version in store.versions(lake.pipeline) if version.manifest.version != but]
+    since = min((kept.night for kept in others), default=ds)
+    nights = [night for night in lake.nights("ingest") if since < night < ds]
     marked = []
-    for kept in [version for version in store.versions(pipeline) if version.manifest.version != but]:
-        older = [c for c in changes if c["done"] == "taken" and c["night"] <= kept.manifest.night]
-        said = [store.remark(pipeline, kept.manifest.version, f"{words(change)} by the night of {ds}") for change in older]
-        if any(said):
-            marked.append(kept.manifest.version)
-    return marked
+    for night, ingested in sorted(lake.find_all("ingest", [*nights, ds]).items()):
+        noticed = [change for change in ingested.facts.get("changes", []) if change["done"] == "taken"]
+        for kept in others:
+            if night < ds and (kept.night >= night or kept.published_at > ingested.committed_at):
+                continue  # it was made with them
+            older = [change for change in noticed if change["night"] <= kept.night]
+            said = [store.remark(lake.pipeline, kept.version, f"{words(change)} by the night of {night}") for change in older]
+            if any(said):
+                marked.append(kept.version)
+    return list(dict.fromkeys(marked))

@@ -48,26 +48,38 @@ def erase(target: WriteBack, uri: str, key: str, *, dry_run: bool = False) -> in
 
     Raises BadPipeline when it is no PostgreSQL, WriteBackFailed.
     """
-    return _delete(target, uri, "key = $1", key, "forgetting", dry_run=dry_run)
+    return _delete(target, uri, "key = $1", key, what="forgetting", dry_run=dry_run)
 
 
-def withdraw(target: WriteBack, uri: str, *, after: str) -> int:
-    """Take out the rows of all nights after this one, which is live again. Returns how many there were.
+def withdraw(target: WriteBack, uri: str, lake: Lake, live: VersionManifest) -> str:
+    """Back to a version that is live again: rows of later nights go, and its own take the place of another version's of its night;
+    returns one line for people.
 
     Raises BadPipeline when it is no PostgreSQL, WriteBackFailed.
     """
-    return _delete(target, uri, "night > $1", date.fromisoformat(after), f"back to night {after}")
+    night, back = date.fromisoformat(live.night), f"back to night {live.night}"
+    said = f"{_delete(target, uri, 'night > $1', night, what=back):,} rows of later nights are taken out of table {target.table}"
+    others = ("night = $1 AND version <> $2", night, live.version)
+    if not _delete(target, uri, *others, what=back, dry_run=True):
+        return said
+    if lake.exists(str(live.facts.get("lists"))):
+        return f"{said}; {replace(target, uri, lake, live)}"
+    gone = _delete(target, uri, *others, what=back)
+    raise WriteBackFailed(
+        f"table {target.table}: {gone:,} rows of night {live.night} were of another version and are taken out, but those of {live.version} "
+        "are no longer in the lake: after `nightfold release`, clear `score` of that night"
+    )
 
 
-def _delete(target: WriteBack, uri: str, where: str, value: object, what: str, *, dry_run: bool = False) -> int:
+def _delete(target: WriteBack, uri: str, where: str, *values: object, what: str, dry_run: bool = False) -> int:
     with _transaction(target, uri, what) as cursor:
         cursor.execute("SELECT to_regclass($1) IS NOT NULL", (_quoted(target.table),))
         if not cursor.fetchone()[0]:
             return 0  # nothing was ever written
-        cursor.execute(f"SELECT count(*) FROM {_quoted(target.table)} WHERE {where}", (value,))  # noqa: S608
+        cursor.execute(f"SELECT count(*) FROM {_quoted(target.table)} WHERE {where}", values)  # noqa: S608
         rows = int(cursor.fetchone()[0])
         if not dry_run:
-            cursor.execute(f"DELETE FROM {_quoted(target.table)} WHERE {where}", (value,))  # noqa: S608
+            cursor.execute(f"DELETE FROM {_quoted(target.table)} WHERE {where}", values)  # noqa: S608
     return rows
 
 

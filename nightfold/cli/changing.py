@@ -45,10 +45,10 @@ def rollback(arguments: argparse.Namespace) -> int:
     target, code = pipelines.named(arguments.pipeline).write, 0
     if target is not None:
         try:
-            rows = writeback.withdraw(target, connection_uri(target.connection), after=live.manifest.night)
-            print(f"{rows:,} rows of later nights are taken out of table {target.table}", file=sys.stderr)
+            said = writeback.withdraw(target, connection_uri(target.connection), Lake(arguments.pipeline), live.manifest)
+            print(said, file=sys.stderr)
         except (BadPipeline, WriteBackFailed) as error:  # readers come first: they have the older lists by now
-            print(f"nightfold: table {target.table} still has later nights than {live.manifest.night}: {error}", file=sys.stderr)
+            print(f"nightfold: table {target.table} does not hold what is live, {now}: {error}", file=sys.stderr)
             code = 1
     try:
         promotion.crown(live.manifest)

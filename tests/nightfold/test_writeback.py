@@ -40,8 +40,7 @@ def write(utc, home, uri):
         place = f"shop/scores/attempts/{version}/lists"
         rows = [(key, [("spend", score, "w")]) for key, score in made.items()]
         tables.write(utc.createDataFrame(rows, tables.struct(schemas.SCORES)), schemas.SCORES, Lake("shop").spark_path(place))
-        known = {"pipeline": "shop", "attempt": "a", "published_at": "", "keys": len(made), "checksum": "", "model": "m"}
-        return replace(target, uri, Lake("shop"), VersionManifest(version=version, night=night, facts={"lists": place}, **known))
+        return replace(target, uri, Lake("shop"), manifest(version, night))
 
     return written
 
@@ -77,13 +76,28 @@ def test_a_key_is_erased_from_every_night_and_who_only_looks_changes_nothing(wri
     assert rows(uri) == [(FIRST, "008", 2.5, "v1")]
 
 
+def manifest(version: str, night: str) -> VersionManifest:
+    known = {"pipeline": "shop", "attempt": "a", "published_at": "", "keys": 1, "checksum": "", "model": "m"}
+    return VersionManifest(version=version, night=night, facts={"lists": f"shop/scores/attempts/{version}/lists"}, **known)
+
+
 def test_after_a_rollback_the_newest_night_is_the_one_that_is_live(write, uri):
-    assert withdraw(TARGET, uri, after=FIRST) == 0, "nothing was ever written"
+    back = lambda version, night: withdraw(TARGET, uri, Lake("shop"), manifest(version, night))  # noqa: E731
+    none = "0 rows of later nights are taken out of table predictions"
+    assert back("v1", FIRST) == none, "nothing was ever written"
     for version, night in (("v1", FIRST), ("v2", SECOND), ("v3", "2026-01-03")):
         write(version, night, {"007": 1.5, "008": 2.5})
-    assert withdraw(TARGET, uri, after=SECOND) == 2
+    assert back("v2", SECOND) == "2 rows of later nights are taken out of table predictions"
     assert {row[0] for row in rows(uri)} == {FIRST, SECOND}
-    assert withdraw(TARGET, uri, after=SECOND) == 0
+    assert back("v2", SECOND) == none
+    write("v2b", SECOND, {"009": 9.0})
+    assert back("v2", SECOND) == f"{none}; 2 rows of night {SECOND} in table predictions"
+    assert rows(uri)[2:] == [(SECOND, "007", 1.5, "v2"), (SECOND, "008", 2.5, "v2")]
+    with pytest.raises(
+        WriteBackFailed, match=f"2 rows of night {SECOND} were of another version and are taken out, but those of v0 are no"
+    ):
+        back("v0", SECOND)
+    assert {row[0] for row in rows(uri)} == {FIRST}
 
 
 @pytest.mark.parametrize("up", [True, False])
@@ -104,7 +118,7 @@ def test_nightfold_rollback_goes_back_in_the_table_too_and_says_where_it_cannot(
     assert store_at(address).live("club").version == "v1"
     said = capsys.readouterr().err
     assert ("1 rows of later nights are taken out of table predictions" in said) == up
-    assert ("table predictions still has later nights than 2026-01-01: " in said) != up
+    assert ("table predictions does not hold what is live, v1: " in said) != up
     assert len(rows(uri)) == (1 if up else 2)
 
 

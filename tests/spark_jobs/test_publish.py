@@ -248,6 +248,24 @@ def test_versions_that_were_made_from_a_past_that_changed_say_so_from_then_on(se
     assert published(later)[1].remarks == ["the store had lost lists of it: it was written anew"], "and so it is written anew"
 
 
+def test_a_change_that_a_refused_night_noticed_is_said_by_the_next_one_that_publishes(server, scored):
+    scored()
+    run(publish, tiny_shop(), DS)
+    store, before = published()
+    refused, later, last = "2026-01-04", "2026-01-05", "2026-01-06"
+    change = {"source": "sales", "night": "2026-01-02", "kind": "late", "done": "taken"}
+    for night, noticed in ((refused, [change]), (later, []), (last, [])):
+        made = job("ingest", tiny_shop(), night)
+        made.lake.commit(made.manifest("ingest", night, fingerprint=night, facts={"changes": noticed}))
+    scored(fingerprint="scores 2", ds=later)
+    assert run(publish, tiny_shop(), later).endswith(f"; from older data, and marked so: {before.version}")
+    said = ["sales of 2026-01-02 came late, and was taken by the night of 2026-01-04"]
+    assert store.find("shop", before.version).manifest.remarks == said
+    scored(fingerprint="scores 3", ds=last)
+    assert "marked so" not in run(publish, tiny_shop(), last), "once"
+    assert [each.manifest.remarks for each in store.versions("shop") if each.manifest.night in (later, last)] == [[], []]
+
+
 def test_a_version_says_when_its_catalogue_is_of_another_day(server, scored):
     goods = {"format": "jsonl", "path": "goods.jsonl", "delivery": "snapshot", "columns": {"id": {}}}
     pipeline = tiny_shop({"sources": {"goods": goods}})
