@@ -59,7 +59,8 @@ def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion
         mean), `differences` (baseline, or "champion" → interval of how much better the challenger is, on the same users),
         `champion_differences` (baseline → interval of how much better the champion is), `champion_kept` (whether its model is there),
         `ceiling` (the metric of a perfect ordering), `data` (users, active_users, last_day,
-        compared_day, last_day_users, usual_users, last_day_rows, repeated), `features` (digest of their names)
+        compared_day, last_day_users, usual_users, last_day_rows, repeated), `features` (digest of their names, and of what the model
+        answers), `measured` (digest of what the metric is of)
     """
     sane = [*_leaks(figures, gate, champion), *_data(figures, gate, champion)]
     margins = gate.beat if gate.beat is not None else dict.fromkeys(baselines, 0.0)
@@ -76,17 +77,23 @@ def judge(figures: Mapping[str, Any], gate: Gate, baselines: list[str], champion
     why = "; ".join(check.words for check in short or beaten if check.outcome != PASSED)
     if not short:
         return Verdict(PROMOTED, CHALLENGER, f"{_promoted(champion)}{f'; {why}' if why else ''}", checks)
-    if champion is None:
+    stranger = _stranger(champion, baselines)
+    if champion is None or stranger:
         sign = 1 if figures.get("larger_is_better", True) else -1
         best = max(baselines, key=lambda name: (sign * figures["systems"][name][figures["metric"]]["mean"], -baselines.index(name)))
-        return Verdict(
-            HELD, {"kind": "baseline", "name": best}, f"first night: the best baseline, {best}, is published: {why}", checks
-        )
+        first = f"the champion, {stranger}, is no baseline of this pipeline any more" if stranger else "first night"
+        return Verdict(HELD, {"kind": "baseline", "name": best}, f"{first}: the best baseline, {best}, is published: {why}", checks)
     if trouble := _champion_is_no_help(figures, margins, champion):
         return Verdict(REFUSED, {}, f"{why}; {trouble}", checks)
     return Verdict(
         HELD, dict(champion.recipe or {}), f"the champion of night {champion.night} scores tonight's data: {why}", checks
     )
+
+
+def _stranger(champion: Champion | None, baselines: list[str]) -> str:
+    """The champion, where it is a baseline that the pipeline has no more; else empty."""
+    recipe = champion.recipe if champion is not None else None
+    return str(recipe["name"]) if recipe is not None and recipe["kind"] == "baseline" and recipe["name"] not in baselines else ""
 
 
 def _is_it(baseline: str, champion: Champion | None) -> bool:
@@ -117,7 +124,7 @@ def _champion_is_no_help(figures: Mapping[str, Any], margins: Mapping[str, float
     if recipe is None:
         return f"the champion of night {champion.night} was published by an older release, and cannot score tonight's data"
     if recipe["kind"] == "model" and recipe["features"] != figures["features"]:
-        return f"the champion of night {champion.night} was trained on other features: it cannot score tonight's data"
+        return f"the champion of night {champion.night} was trained on other features, or to answer something else: it cannot score this"
     if recipe["kind"] == "model" and not figures["champion_kept"]:
         return f"the champion's model, of night {recipe['night']}, is no longer in the lake: it cannot score tonight's data"
     for name, margin in margins.items():
@@ -157,7 +164,11 @@ def _leaks(figures: Mapping[str, Any], gate: Gate, champion: Champion | None) ->
         yield _believed("too good", share <= gate.too_good, words)
     learned = champion is not None and (champion.recipe is None or champion.recipe["kind"] == "model")
     before = champion.metrics.get(metric) if champion is not None and learned else None  # any model may be far above a baseline
-    if champion is not None and before:
+    if champion is not None and before and champion.facts.get("measured") not in (None, figures["measured"]):
+        yield checked(
+            "jump", True, f"the {metric} of the champion's night {champion.night} is of other days, lists or labels: not compared"
+        )
+    elif champion is not None and before:
         better, worse = (ours, before) if figures.get("larger_is_better", True) else (before, ours)
         rise = better / max(worse, 1e-12) - 1
         words = f"{metric} {ours:.4f}, {rise:.0%} better than {before:.4f} on the champion's night {champion.night}"

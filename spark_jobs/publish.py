@@ -96,12 +96,14 @@ def _whole_or_nothing(place: loading.Place) -> Iterator[None]:
 def about(job: Job, scores: Manifest) -> dict[str, Any]:
     """What later nights are compared with: who made the lists and why, where they are, what serves the same model without
     Spark (a folder, or None), and the data of the night."""
-    verdict, data = job.lake.get("evaluation", job.ds).facts["verdict"], job.lake.get("features", job.ds).facts
+    judged, data = job.lake.get("evaluation", job.ds).facts, job.lake.get("features", job.ds).facts
+    verdict = judged["verdict"]
     return {
         "recipe": scores.facts["recipe"],
         "twin": scores.facts["recipe"].get("twin"),
         "verdict": {"outcome": verdict["outcome"], "reason": verdict["reason"]},
         "lists": f"{scores.data}/lists",
+        "measured": judged.get("measured"),
         "data": {name: data[name] for name in ("users", "active_users")},
         **{name: scores.facts[name] for name in ("churn", "unchanged_nights", "same_list") if name in scores.facts},
     }

@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from nightfold.pipeline.base import Part
@@ -201,7 +201,7 @@ class Pipeline(Part):
                 continue
             self._column(f"recommend.interactions.{field}", taken.source, column_name)
             if field == "time":
-                self._time("recommend.interactions.time", taken.source, column_name)
+                self._when("recommend.interactions.time", taken.source, column_name)
             if field in ("user", "item"):
                 self._id(f"recommend.interactions.{field}", taken.source, column_name)
         if not self.sources[taken.source].nightly:
@@ -229,7 +229,7 @@ class Pipeline(Part):
         for name, events in task.events.items():
             field = f"predict.events.{name}"
             self._id(f"{field}: predict.key", events.source, task.key)
-            self._time(f"{field}.time", self._timed(field, events.source, events.through), events.time)
+            self._when(f"{field}.time", self._timed(field, events.source, events.through), events.time)
             for column_name in events.sums:
                 kind = self._column(f"{field}.sums", events.source, column_name).type
                 if not kind.startswith(("integer", "double", "decimal")):
@@ -258,6 +258,14 @@ class Pipeline(Part):
         for one in (source, through.source):
             self._column(f"{field}.through.column", one, through.column)
         return through.source
+
+    def _when(self, field: str, source: str, column_name: str) -> None:
+        self._time(field, source, column_name)
+        column = self.sources[source].columns[column_name]
+        if not column.required:
+            raise ValueError(
+                f"{field}: declare {source}.{column_name} as {{type: {column.type}, required: true}}: a row of no day counts nowhere"
+            )
 
     def _time(self, field: str, source: str, column_name: str) -> None:
         kind = self._column(field, source, column_name).type
@@ -303,6 +311,20 @@ class Pipeline(Part):
     def metric(self) -> str:
         """What chooses."""
         return self.training.metric or (RANKING if self.task == "recommend" else METRICS[self.task])[0]
+
+    @property
+    def asked(self) -> dict[str, Any]:
+        """What a model of it answers: one that has learned to answer something else is no help."""
+        if self.recommend is not None:
+            taken = self.recommend.interactions
+            return {"new": self.recommend.filters.exclude_seen, "rating": taken.rating, "liked": taken.liked}
+        return {"task": self.task, "label": self._predict.label.model_dump(), "days": self.split.test_days}
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What a figure of its metric is of: figures of something else cannot be held against it."""
+        lists = {"k": self.training.k, "filters": self.recommend.filters.model_dump()} if self.recommend is not None else {}
+        return {"asked": self.asked, "metric": self.metric, "days": self.split.test_days, **lists}
 
     @property
     def baselines(self) -> list[str]:

@@ -29,7 +29,7 @@ from nightfold.reports.examples import examples
 from nightfold.reports.gate import gate
 from nightfold.reports.learning import calibration, candidates, importance
 from nightfold.reports.page import Html, figure, page, section, table, tag
-from nightfold.reports.systems import OURS, key_of, metric_of, range_of, systems, three
+from nightfold.reports.systems import OURS, compared_of, key_of, metric_of, range_of, systems, three
 from nightfold.reports.words import NONE, number
 
 DRAWN = 7  # segments in a plot; more would not be read
@@ -58,7 +58,8 @@ def verdict(figures: Mapping[str, Any]) -> str:
     better, even, worse = [], [], []
     for name, found in figures.get("differences", {}).items():
         group = better if found["low"] > 0 else worse if found["high"] < 0 else even
-        group.append(f"{name} ({found['mean']:+.3f}, {found['low']:+.3f} to {found['high']:+.3f})")
+        of = f" of the {compared_of(figures)}" if compared_of(figures) != metric_of(figures) else ""
+        group.append(f"{name} ({found['mean']:+.3f}, {found['low']:+.3f} to {found['high']:+.3f}{of})")
     if better:
         sentences.append(f"It is better than {_and(better)}.")
     if even:

@@ -39,6 +39,11 @@ def metric_of(figures: Mapping[str, Any]) -> str:
     return f"{words}@{figures['k']}" if "k" in figures else words
 
 
+def compared_of(figures: Mapping[str, Any]) -> str:
+    """What is compared, for people: roots do not add up, so it is their squares."""
+    return "mean square error" if key_of(figures) == "rmse" else metric_of(figures)
+
+
 def certainty_of(figures: Mapping[str, Any]) -> str:
     """Of the intervals."""
     return f"{100 * figures.get('certainty', 0.95):.3g}%"
@@ -56,7 +61,7 @@ def systems(figures: Mapping[str, Any]) -> Iterator[Html]:
         drawn.append(figure(plots.intervals(chosen, label=words), f"With {certainty_of(figures)} intervals over users."))
     if figures.get("differences"):
         larger = figures.get("larger_is_better", True)
-        label = f"{words}: recipe minus baseline" if larger else f"{words}: baseline minus recipe"
+        label = f"{compared_of(figures)}: {'recipe minus baseline' if larger else 'baseline minus recipe'}"
         plot = plots.intervals(figures["differences"], label=label, zero=True)
         caption = f"Differences on the same users, paired bootstrap, {certainty_of(figures)}: right of zero, the recipe is better."
         drawn.append(figure(plot, caption))

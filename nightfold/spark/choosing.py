@@ -139,5 +139,12 @@ def choose(
     unserved = f"; cannot be served over REST: {served['not_servable']}" if served["twin"] is None else ""
     return Outcome(
         summary=f"best of {len(tried)}: {words}; {metric} {tried[best]['mean']:.4f} on {folds} validation windows{unserved}",
-        facts={"best": params, "features": digest(*features), "grid": tried, "metric": metric, "mlflow_run": tracked, **served},
+        facts={
+            "best": params,
+            "features": digest(*features, job.pipeline.asked),
+            "grid": tried,
+            "metric": metric,
+            "mlflow_run": tracked,
+            **served,
+        },
     )

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from nightfold.champion import Champion
+from nightfold.fingerprint import digest
 from nightfold.gate import judge
 from nightfold.lake import Lake, Manifest
 from nightfold.reports.evaluation import render_evaluation
@@ -28,13 +29,16 @@ def kept(frame: DataFrame, place: str) -> DataFrame:
     return frame.sparkSession.read.schema(frame.schema).parquet(place)
 
 
-def rival(served: Champion | None, best: dict[str, Any]) -> tuple[str | None, dict[str, Any] | None]:
-    """Which of the systems the champion's recipe is, or None, and its point of the grid when that is to be fitted beside `best`."""
+def rival(served: Champion | None, best: dict[str, Any], baselines: Sequence[str]) -> tuple[str | None, dict[str, Any] | None]:
+    """Which of the systems the champion's recipe is, or None, and its point of the grid when that is to be fitted beside `best`.
+
+    :param baselines: of the pipeline; a champion that is another one cannot be held against anything
+    """
     known = served.recipe if served is not None else None
     if known is None:
         return None, None
     if known["kind"] == "baseline":
-        return str(known["name"]), None
+        return (str(known["name"]) if known["name"] in baselines else None), None
     return (RECIPE, None) if known["params"] == best else (CHAMPION, known["params"])
 
 
@@ -60,6 +64,7 @@ def with_gate(job: Job, found: dict[str, Any], trained: Manifest, served: Champi
     found |= {
         "data": {name: facts[name] for name in OF_THE_GATE},
         "features": trained.facts["features"],
+        "measured": digest(job.pipeline.measured),
         "champion_kept": has_its_model(job, served),
         "grid": trained.facts["grid"],
         "history": earlier(job),
@@ -133,5 +138,6 @@ def concluded(job: Job, found: dict[str, Any], *, metric: str, metrics: Sequence
             "metrics": metrics_of(found, RECIPE, metrics),
             "served": metrics_of(found, served_system(found), metrics),
             "verdict": verdict,
+            "measured": found["measured"],
         },
     )

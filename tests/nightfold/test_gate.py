@@ -46,6 +46,7 @@ def figures(
         "ceiling": 0.8,
         "data": known | data,
         "features": "f",
+        "measured": "ndcg@10",
     }
 
 
@@ -96,6 +97,23 @@ def test_it_is_refused_where_the_champion_can_not_help():
     assert "was trained on other features" in schema.reason
     assert "no longer in the lake" in verdict(served=champion(), against=WORSE, kept=False).reason
     assert "older release" in verdict(served=champion(None), frequency=WORSE).reason
+
+
+def test_figures_of_something_else_are_no_jump():
+    """Other days, longer lists, another label: the champion's figure says nothing of tonight's."""
+    assert verdict(served=champion(measured="ndcg@10"), against=BEATEN, ndcg=0.65).outcome == "refused"
+    found = verdict(served=champion(measured="ndcg@30"), against=BEATEN, ndcg=0.65)
+    assert found.outcome == "promoted"
+    (jump,) = [check for check in found.checks if check.name == "jump"]
+    assert jump.words == "the ndcg of the champion's night 2026-01-01 is of other days, lists or labels: not compared"
+
+
+def test_a_champion_that_is_no_baseline_any_more_gives_way_to_the_best_that_there_is():
+    served = champion({"kind": "baseline", "name": "als"})
+    assert verdict(served=served).outcome == "promoted"
+    held = verdict(served=served, frequency=WORSE)
+    assert (held.outcome, held.serve) == ("held", {"kind": "baseline", "name": "frequency"})
+    assert held.reason.startswith("the champion, als, is no baseline of this pipeline any more: the best baseline, frequency, is")
 
 
 def test_a_champion_that_is_a_baseline_is_held_until_it_is_proven_worse():

@@ -160,6 +160,11 @@ WRONG = [
         "user: klient",
         "recommend.interactions.user: source 'sales' has no column 'klient'; it has: client, article,",
     ),
+    (
+        "sold_at: {type: timestamp, required: true}",
+        "sold_at: {type: timestamp}",
+        "recommend.interactions.time: declare sales.sold_at as {type: timestamp, required: true}: a row of no day counts nowhere",
+    ),
     ("time: sold_at", "time: client", "recommend.interactions.time: 'client' must be a date or timestamp, not string"),
     (
         "client: {type: string",

@@ -61,3 +61,20 @@ def test_the_shipped_files_say_what_they_are():
 def test_a_wrong_file_is_refused_with_the_field_and_the_mend(changes, words):
     with pytest.raises(ValueError, match=words):
         changed(changes)
+
+
+def test_what_a_model_answers_and_what_a_figure_is_of_follow_the_file():
+    now = changed({})
+    for changes in (
+        {"split": {"test_days": 14, "validation_days": 14}},
+        {"predict": {"label": {"of": "purchases"}}},
+        {"task": "regress", "training": {"metric": None}, "gate": {"beat": None}},
+    ):
+        other = changed(changes)
+        assert other.asked != now.asked, changes
+        assert other.measured != now.measured, changes
+    assert changed({"training": {"windows": 2}}).measured == now.measured
+    grocery = load(ROOT / "pipelines" / "grocery.yaml")
+    longer = grocery.model_copy(update={"training": grocery.training.model_copy(update={"k": 30})})
+    assert longer.asked == grocery.asked, "a ranker of the same"
+    assert longer.measured != grocery.measured

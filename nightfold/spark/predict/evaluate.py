@@ -39,7 +39,7 @@ def judged_rows(
     """key, label, active (a segment of judging.SEGMENTS), attribute (NULL without any) and a column per system, of the test window;
     the systems; the recipe; and which of them the champion's is."""
     recipe = PipelineModel.load(job.lake.spark_path(f"{trained.data}/judged"))
-    place, theirs = verdicts.rival(served, trained.facts["best"])
+    place, theirs = verdicts.rival(served, trained.facts["best"], job.pipeline.baselines)
     last = len(job.lake.get("features", job.ds).facts["windows"]) - 1
     learned = written(spark, job, range(LAST_VALIDATION, min(last, TEST + job.pipeline.training.windows) + 1))
     test = written(spark, job, [TEST])

@@ -40,7 +40,7 @@ def lists_of(
     """
     training = job.pipeline.training
     recipe = PipelineModel.load(job.lake.spark_path(f"{trained.data}/judged"))
-    place, theirs = verdicts.rival(served, trained.facts["best"])
+    place, theirs = verdicts.rival(served, trained.facts["best"], job.pipeline.baselines)
     last = len(job.lake.get("features", job.ds).facts["windows"]) - 1
     learned = range(LAST_VALIDATION, min(last, LAST_VALIDATION + training.windows - 1) + 1) if theirs else ()
     made = examples.written(spark, job, [TEST, *learned], whole=[TEST])

@@ -14,12 +14,15 @@ def events(clean: DataFrame, pipeline: Pipeline, *, until: str) -> DataFrame:
     """user_id, item_id, day (date in the pipeline's zone), occasion, times, liked, amount, discount: what was taken up to and including
     `until`.
 
-    An occasion is a basket, or without baskets the row itself; times: how often it counts, NULL where the pipeline names no weight.
+    An occasion is a basket, or without one the row itself; times: how often it counts, NULL where the pipeline names no weight.
     Amounts are 0 where the pipeline names no column; all is liked where nobody rates.
     """
     taken = pipeline.recommend.interactions
     day = F.col(f"`{taken.time}`").cast("date")
-    occasion = F.col(f"`{taken.basket}`") if taken.basket else F.monotonically_increasing_id()
+    row = F.monotonically_increasing_id()
+    occasion = F.col(f"`{taken.basket}`") if taken.basket else row
+    if taken.basket and not pipeline.sources[taken.source].columns[taken.basket].required:
+        occasion = F.coalesce(occasion.cast("string"), F.concat(F.lit("row "), row.cast("string")))
     return clean.select(
         F.col(f"`{taken.user}`").alias("user_id"),
         F.col(f"`{taken.item}`").alias("item_id"),

@@ -57,6 +57,11 @@ class Places:
         )
 
 
+NO_NEIGHBOURS = pa.table(
+    {"item": pa.array([], pa.int32()), "neighbour": pa.array([], pa.int32()), "score": pa.array([], pa.float32())}
+)
+
+
 @dataclass(frozen=True)
 class Knowledge:
     """Of I items, by their index."""
@@ -98,7 +103,10 @@ def read(places: Places) -> Knowledge:
     known = item_statistics.read(places.statistics, items=size, cutoff=places.cutoff, recent=places.recent)
     if places.sold_within is not None:
         available = available & (known.recency < places.sold_within)
-    near = table(places.neighbours).sort_by([("item", "ascending"), ("score", "descending"), ("neighbour", "ascending")])
+    near = _found(places.neighbours)
+    near = (NO_NEIGHBOURS if near is None else near).sort_by(
+        [("item", "ascending"), ("score", "descending"), ("neighbour", "ascending")]
+    )
     users = table(places.user_factors).sort_by("id")
     factors = item_factors(places.item_factors, size)
     return Knowledge(

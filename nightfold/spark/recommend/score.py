@@ -22,7 +22,7 @@ from nightfold.spark.windows import TONIGHT
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.tuning import CrossValidatorModel
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 DECIMALS = 6  # of a score
@@ -70,19 +70,28 @@ def lists(model: PipelineModel, tonight: DataFrame, users: DataFrame, items: Dat
     return keys.join(grouped, "user", "left").select("key", F.coalesce("items", nothing).alias("items"))
 
 
-def fallback(statistics: DataFrame, items: DataFrame, *, n: int, recent: int) -> DataFrame:
+def fallback(statistics: DataFrame, items: DataFrame, *, n: int, recent: int, per_category: int | None) -> DataFrame:
     """The same shape, one row, no key: what most take now; score 1 for the most popular.
+
+    :param per_category: at most so many of one; items of none are free
 
     :param statistics: see item_statistics, of window TONIGHT
     """
     counted = (
-        items.where("available").join(statistics, "item").select("item", "id", F.col(f"baskets_{recent}").alias("now"), "baskets")
+        items.where("available")
+        .join(statistics, "item")
+        .select("item", "id", "category", F.col(f"baskets_{recent}").alias("now"), "baskets")
     )
-    best = counted.orderBy(F.desc("now"), F.desc("baskets"), "item").limit(n)
+    order = (F.desc("now"), F.desc("baskets"), "item")
+    allowed = counted
+    if per_category is not None:
+        place = F.row_number().over(Window.partitionBy("category").orderBy(*order))
+        allowed = counted.withColumn("place", place).where(F.col("category").isNull() | (F.col("place") <= per_category))
+    best = allowed.orderBy(*order).limit(n)
     most = counted.agg(F.greatest(F.max("now"), F.lit(1)).alias("most"))
     score = F.round(F.col("now") / F.col("most"), DECIMALS).alias("score")
-    ordered = ((-F.col("now")).alias("order"), (-F.col("baskets")).alias("then"), "item")
-    entry = F.struct(*ordered, "id", score, F.lit("popular now").alias("why"))
+    sorted_by = ((-F.col("now")).alias("order"), (-F.col("baskets")).alias("then"), "item")
+    entry = F.struct(*sorted_by, "id", score, F.lit("popular now").alias("why"))
     return best.crossJoin(F.broadcast(most)).agg(_in_order(entry).alias("items")).select(F.lit("").alias("key"), "items")
 
 
@@ -107,7 +116,8 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     tables.write(made, schemas.SCORES, f"{job.uri}/lists")
     statistics = part(spark, job, f"statistics/window={TONIGHT}", item_statistics.SCHEMA)
     recent = job.pipeline.recommend.candidates.recent_days
-    tables.write(fallback(statistics, items, n=n, recent=recent), schemas.SCORES, f"{job.uri}/fallback")
+    popular = fallback(statistics, items, n=n, recent=recent, per_category=job.pipeline.recommend.mix.per_category)
+    tables.write(popular, schemas.SCORES, f"{job.uri}/fallback")
     written = tables.read(spark, schemas.SCORES, [f"{job.uri}/lists"], what="scores/lists")
     size = F.size("items")
     counted = written.agg(F.count("*").alias("lists"), F.min(size).alias("shortest"), F.max(size).alias("longest")).first()

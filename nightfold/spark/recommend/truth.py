@@ -32,6 +32,9 @@ def taken_after(spark: SparkSession, job: Job, night: int) -> DataFrame:
     after = taken.where((day > night) & (day <= last) & (F.col("weight") > 0)).select("user", "item").distinct()
     if job.pipeline.recommend.filters.exclude_seen:
         after = after.join(taken.where(day <= night).select("user", "item").distinct(), ["user", "item"], "left_anti")
+    if (days := job.pipeline.recommend.filters.sold_within_days) is not None:  # as in the evaluation's windows
+        sold = taken.where((day <= night) & (day > night - days) & (F.col("weight") > 0)).select("item").distinct()
+        after = after.join(sold, "item", "left_semi")
     items = part(spark, job, "items", schemas.ITEMS).where("allowed").select("item", "id")
     users = part(spark, job, "users", schemas.USERS).select("user", F.col("id").alias("key"))
     return after.join(items, "item").join(users, "user").groupBy("key").agg(F.collect_set("id").alias("taken"))

@@ -110,6 +110,14 @@ def test_the_verdict_says_better_even_and_worse_in_words():
     )
 
 
+def test_differences_of_roots_are_said_to_be_of_squares():
+    errors = {name: {"rmse": {"mean": 10.0}} for name in ("recipe", "mean")}
+    found = {"metric": "rmse", "task": "regress", "larger_is_better": False, "systems": errors}
+    found |= {"differences": {"mean": {"mean": 2100.0, "low": 1000.0, "high": 3000.0}}}
+    assert "mean (+2100.000, +1000.000 to +3000.000 of the mean square error)" in verdict(found)
+    assert "mean square error: baseline minus recipe" in render_evaluation(found)
+
+
 def test_what_readers_got_in_the_judged_days_stands_beside_the_verdict():
     words = "What readers really got in these days, version v7 of night 2017-11-05: NDCG@10 0.401"
     assert f"{words}; the gate had said 0.413 of it, by the days before." in render_evaluation(FIGURES)

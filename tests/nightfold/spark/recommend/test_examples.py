@@ -59,6 +59,13 @@ def made(block, places):
     return rows
 
 
+def test_where_nobody_takes_two_things_on_a_day_there_are_examples_all_the_same(made):
+    single = [(user, (user * 7 + day) % ITEMS, day) for day in range(1, NIGHT) for user in range(USERS - 1)]
+    found = made(single, name="single")
+    assert found.num_rows > 100
+    assert not any(np.array(found["source"]) & candidates.TOGETHER)
+
+
 def test_events_after_the_cutoff_change_no_feature_and_no_candidate_of_it(made):
     """The leakage test: the past alone, then with the future, and then with a future that is quite another one."""
     everything = shopping(NIGHT)

@@ -88,6 +88,16 @@ def test_without_baskets_every_row_is_an_occasion(sales, ids):
     assert row["weight"] == 3.0
 
 
+def test_a_row_without_a_basket_is_an_occasion_of_its_own(sales, ids):
+    rows = [("u1", "milk", ticket, 1, "2026-01-01 08:00") for ticket in ("t1", "t1", None, None)]
+    taken = indexing.events(sales(*rows).repartition(2), tiny_shop(), until=DS)
+    (row,) = indexing.interactions(
+        taken, indexing.index(ids("u1"), name="user"), indexing.index(ids("milk"), name="item")
+    ).collect()
+    assert row["weight"] == 3.0
+    assert indexing.visits(taken, indexing.index(ids("u1"), name="user")).first()["baskets"] == 3
+
+
 def test_a_weight_says_how_often_a_row_counts(sales, ids):
     plays = {"recommend": {"interactions": {"basket": None, "weight": "pieces"}}}
     rows = [("u1", "song", "t1", 15, "2026-01-01 08:00"), ("u1", "song", "t2", 2, "2026-01-01 09:00")]

@@ -54,10 +54,17 @@ def test_the_rules_of_a_list_are_tonights_also_when_an_older_model_makes_it(utc)
     assert [item["id"] for item in made.first()["items"]] == ["i0", "i3", "i1", "i4"]
 
 
-def fallback(spark, counts: list[tuple], *, n: int) -> list[tuple]:
-    items = spark.createDataFrame([(0, "a", True), (1, "b", True), (2, "c", False), (3, "d", True)], ITEMS)
+def fallback(spark, counts: list[tuple], *, n: int, per_category: int | None = None) -> list[tuple]:
+    listed = [
+        (0, "a", True, "dairy"),
+        (1, "b", True, "dairy"),
+        (2, "c", False, "dairy"),
+        (3, "d", True, None),
+        (4, "e", True, None),
+    ]
+    items = spark.createDataFrame(listed, f"{ITEMS}, category string")
     statistics = spark.createDataFrame(counts, "item int, baskets_28 bigint, baskets bigint")
-    (row,) = score.fallback(statistics, items, n=n, recent=28).collect()
+    (row,) = score.fallback(statistics, items, n=n, recent=28, per_category=per_category).collect()
     assert row["key"] == ""
     return [tuple(item) for item in row["items"]]
 
@@ -65,6 +72,12 @@ def fallback(spark, counts: list[tuple], *, n: int) -> list[tuple]:
 def test_the_fallback_is_one_list_of_what_is_popular_now_and_may_be_listed(utc):
     counts = [(-1, 50, 90), (0, 2, 9), (1, 4, 4), (2, 9, 9), (3, 2, 20)]
     assert fallback(utc, counts, n=2) == [("b", 1.0, "popular now"), ("d", 0.5, "popular now")]
+
+
+def test_the_fallback_keeps_the_rule_of_categories(utc):
+    counts = [(-1, 50, 90), (0, 9, 9), (1, 8, 8), (3, 7, 7), (4, 6, 6)]
+    named = lambda most: [item[0] for item in fallback(utc, counts, n=3, per_category=most)]  # noqa: E731
+    assert (named(None), named(2), named(1)) == (["a", "b", "d"], ["a", "b", "d"], ["a", "d", "e"])
 
 
 def test_a_catalogue_of_nothing_gives_an_empty_fallback(utc):

@@ -77,6 +77,13 @@ def test_who_had_no_list_is_judged_by_the_fallback_that_he_got(night):
     assert truth()["metrics"]["recall"] == pytest.approx((1 / 2 + 1) / 2), "bob took y"
 
 
+def test_what_nobody_had_taken_lately_is_no_miss_where_it_cannot_be_listed(night):
+    """`z` was taken by nobody before LIVE: as in the evaluation's windows."""
+    judge_what_came_true(night, job("evaluate", shop(sold_within_days=28), DS), measure)
+    assert truth()["metrics"]["users"] == 1
+    assert truth()["metrics"]["recall"] == 1.0, "ann's x"
+
+
 def test_an_evaluation_finds_what_was_published_on_the_eve_of_its_days(night):
     tonight = job("evaluate", shop(), DS)
     assert came_true(tonight, [DS]) == {}
