@@ -15,7 +15,7 @@ sources:
   visits:
     format: csv
     path: "{ds}.csv"
-    columns: {member: {required: true}, day: {type: date}, paid: {type: double}}
+    columns: {member: {required: true}, day: {type: date, required: true}, paid: {type: double}}
 predict:
   key: member
   population: visits
@@ -31,7 +31,7 @@ sources:
   sales:
     format: csv
     path: "{ds}.csv"
-    columns: {client: {required: true}, article: {required: true}, sold_at: {type: timestamp}}
+    columns: {client: {required: true}, article: {required: true}, sold_at: {type: timestamp, required: true}}
 recommend:
   interactions: {source: sales, user: client, item: article, time: sold_at}
 schedule: {start: 2017-01-01}

@@ -17,7 +17,7 @@ sources:
   visits:
     format: csv
     path: "{{ds}}.csv"
-    columns: {{member: {{required: true}}, day: {{type: date}}, paid: {{type: double}}}}
+    columns: {{member: {{required: true}}, day: {{type: date, required: true}}, paid: {{type: double}}}}
 predict:
   key: member
   population: visits

@@ -22,7 +22,7 @@ sources:
   sales:
     format: csv
     path: "{ds}.csv"
-    columns: {client: {required: true}, article: {required: true}, sold_at: {type: timestamp}}
+    columns: {client: {required: true}, article: {required: true}, sold_at: {type: timestamp, required: true}}
 recommend:
   interactions: {source: sales, user: client, item: article, time: sold_at}
 schedule: {start: 2017-01-01}

@@ -20,7 +20,7 @@ PIPELINE = {
             "columns": {
                 "client": {"required": True},
                 "article": {"required": True},
-                "sold_at": {"type": "timestamp"},
+                "sold_at": {"type": "timestamp", "required": True},
             },
         }
     },
