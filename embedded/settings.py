@@ -1,8 +1,9 @@
 """Ports, paths and passwords of the embedded servers, kept in `<home>/platform.env` (0600) from one start to the next.
 
 A value is taken from the environment, else from the file, else from the default (ports, folders) or made up
-(passwords). What was once chosen therefore stays chosen until it is said otherwise; only the folders are worked
-out anew when the checkout or the home has moved. `nightfold.settings.setting()` reads the same file.
+(passwords); connections of the user's own (AIRFLOW_CONN_<ID>) and what replicas are told from the first two. What was
+once chosen therefore stays chosen until it is said otherwise; only the folders are worked out anew when the checkout or
+the home has moved. `nightfold.settings.setting()` reads the same file.
 """
 
 import base64
@@ -61,6 +62,8 @@ CHOICES = {
 }
 SPARK = "AIRFLOW_CONN_SPARK_DEFAULT"
 SERVING = "NIGHTFOLD_SERVING_"
+OF_THE_USER = re.compile(r"AIRFLOW_CONN_[A-Z0-9_]+|NIGHTFOLD_SERVING_(RATE|BATCH|BODY|PIPELINES|KEYS)")
+"""Settings without a default here."""
 ON_THIS_MACHINE = re.compile(r'\{"conn_type":"spark","host":"(local\[\*\]|spark://127\.0\.0\.1","port":\d+)')
 
 
@@ -134,7 +137,10 @@ def load(*, home: Path | None = None, environ: Mapping[str, str] | None = None) 
     )
     values["MLFLOW_TRACKING_URI"] = f"http://{HOST}:{values['NIGHTFOLD_MLFLOW_PORT']}"
     values["NIGHTFOLD_AIRFLOW_URL"] = f"http://{HOST}:{values['NIGHTFOLD_AIRFLOW_PORT']}"
-    return Settings(home=home, values=values, environ=environ)
+    own = {
+        name: value for name, value in {**kept, **environ}.items() if OF_THE_USER.fullmatch(name) and value and "\n" not in value
+    }
+    return Settings(home=home, values=own | values, environ=environ)
 
 
 def save(settings: Settings) -> None:

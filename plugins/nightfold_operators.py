@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from nightfold import maintenance, stages
 from nightfold import pipeline as pipelines
-from nightfold.errors import NightfoldError, NotCommitted, OlderNight, Permanent, PromotionHeld
+from nightfold.errors import BadPipeline, NightfoldError, NotCommitted, OlderNight, Permanent, PromotionHeld
 from nightfold.lake import Lake
 from nightfold.pipeline.predict import WriteBack
 from nightfold.promotion import promote, written_back
@@ -19,9 +19,9 @@ from nightfold.store import Turn, store_at
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
-from airflow.sdk import BaseHook, Connection, Context
+from airflow.sdk import Connection, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
-from nightfold_turns import InTurn
+from nightfold_turns import InTurn, connected
 
 AFTER_ALL = "9999-12-31"
 """The night of a run that goes after all nights that wait."""
@@ -136,6 +136,8 @@ class StageOperator(InTurn, SparkSubmitOperator):
                 limit,
             )
             raise
+        except NightfoldError as error:
+            self.failed(error)
         except AirflowException:
             process = self._hook._submit_sp if self._hook else None
             code = process.returncode if process is not None else None
@@ -162,7 +164,7 @@ class StageOperator(InTurn, SparkSubmitOperator):
         """With the connections in spark-submit's own environment: of `env_vars`, YARN and Kubernetes would make arguments."""
         hook = super()._get_hook()
         hook.__class__ = StageHook  # the operator names the class that it makes, and has no other place to say so
-        hook._env = {f"AIRFLOW_CONN_{name.upper()}": _value(BaseHook.get_connection(name)) for name in self.connections}
+        hook._env = {f"AIRFLOW_CONN_{name.upper()}": _value(connected(name)) for name in self.connections}
         hook._env["SPARK_SUBMIT_OPTS"] = stages.jvm_options(stages.BY_NAME[self.task_id], pipeline=self.pipeline, ds=self.night)
         return hook
 
@@ -171,6 +173,11 @@ def _value(connection: Connection) -> str:
     """As `AIRFLOW_CONN_...` holds it: a URI; JSON for JDBC, whose `host` is an address of its own."""
     if connection.conn_type != "jdbc":
         return connection.get_uri()
+    if not connection.host:
+        raise BadPipeline(
+            f"connection {connection.conn_id!r}: of JDBC give JSON, "
+            '{"conn_type": "jdbc", "host": "jdbc:...", "login": ..., "password": ...}: Airflow loses the address of a plain URI'
+        )
     fields = {"conn_type": "jdbc", "host": connection.host, "login": connection.login, "password": connection.password}
     return json.dumps(fields)
 
@@ -199,9 +206,9 @@ class PromoteOperator(InTurn):
         if self.wanted != "True":
             self.skipped(f"night {self.night} is staged, not promoted, as the trigger form says; live stays")
         try:
-            store = store_at(BaseHook.get_connection(self.store).get_uri())
+            store = store_at(connected(self.store).get_uri())
             target = WriteBack(**self.write) if self.write is not None else None
-            write = written_back(target, self.pipeline, lambda connection: BaseHook.get_connection(connection).get_uri())
+            write = written_back(target, self.pipeline, lambda connection: connected(connection).get_uri())
             outcome = promote(store, self.pipeline, self.night, token=turn.token, keep=self.keep, write=write)
         except (PromotionHeld, OlderNight) as error:
             self.skipped(error)
@@ -227,7 +234,7 @@ class MaintainOperator(InTurn):
                 self.failed(error)
 
     def _maintain(self) -> str:
-        lake, store = Lake(self.pipeline), store_at(BaseHook.get_connection(self.store).get_uri())
+        lake, store = Lake(self.pipeline), store_at(connected(self.store).get_uri())
         ds = maintenance.last_night(lake)
         going = maintenance.maintain(lake, pipelines.named(self.pipeline), store, ds=ds, now=datetime.now(UTC))
         for one in going:

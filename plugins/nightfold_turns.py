@@ -6,12 +6,28 @@ from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from nightfold import turns
-from nightfold.errors import NightfoldError, Permanent, TurnTaken
+from nightfold.errors import BadPipeline, NightfoldError, Permanent, TurnTaken
 from nightfold.store import Turn, store_at
 
-from airflow.sdk import BaseHook, BaseOperator, Context
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
+from airflow.sdk import BaseHook, BaseOperator, Connection, Context
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSkipException,
+    TaskDeferred,
+)
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+
+def connected(conn_id: str) -> Connection:
+    """An Airflow Connection. Raises BadPipeline when nobody has defined it."""
+    try:
+        return BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException as error:
+        raise BadPipeline(
+            f"connection {conn_id!r} is not defined: Airflow → Admin → Connections, or AIRFLOW_CONN_{conn_id.upper()}; then clear the task"
+        ) from error
 
 
 class TurnTrigger(BaseTrigger):
@@ -69,8 +85,8 @@ class InTurn(BaseOperator):
         A failure that is not retried ends the run, and leaves the turn.
         """
         holder, said = str(context["run_id"]), self.log.warning
-        store = store_at(BaseHook.get_connection(self.store).get_uri())
         try:
+            store = store_at(connected(self.store).get_uri())
             turn = store.take_turn(self.pipeline, holder, self.night, seconds=turns.LEASE)
         except TurnTaken as taken:
             self.log.info("nightfold: %s", taken)
@@ -96,7 +112,7 @@ class InTurn(BaseOperator):
     def expect(self, holder: str, night: str) -> None:
         """Let another run, of an older night, have the turn first; if it does not ask for it in half a minute, it is forgotten."""
         try:
-            store_at(BaseHook.get_connection(self.store).get_uri()).expect_turn(self.pipeline, holder, night)
+            store_at(connected(self.store).get_uri()).expect_turn(self.pipeline, holder, night)
         except NightfoldError as error:
             self.failed(error)
 

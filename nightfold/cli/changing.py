@@ -103,7 +103,8 @@ def keys(arguments: argparse.Namespace) -> int:
     kept = api_keys.load(file).by_id.values()
     lines = [f"{key.id}  {key.created_at}  {key.name:<20} {_about(key)}" for key in kept]
     facts = {"file": str(file), "keys": [key.model_dump(exclude={"sha256"}) for key in kept]}
-    show(arguments, facts, "\n".join(lines or [f"no keys yet: `nightfold keys add NAME` makes one, in {file}"]))
+    shown = [*lines, f"in {file}"] if lines else [f"no keys yet: `nightfold keys add NAME` makes one, in {file}"]
+    show(arguments, facts, "\n".join(shown))
     return 0
 
 

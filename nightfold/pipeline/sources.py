@@ -145,7 +145,9 @@ class FileSource(_Source):
     path: str
     """Below NIGHTFOLD_LANDING, or a full URI. A nightly path holds {ds}, the night as YYYY-MM-DD."""
     delimiter: str = Field(default=",", min_length=1, max_length=1)
+    """Of CSV: what stands between two values."""
     encoding: str = "UTF-8"
+    """Of CSV: the character set, such as ISO-8859-1."""
 
     @model_validator(mode="after")
     def _path_says_the_night(self) -> "FileSource":

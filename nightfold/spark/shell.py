@@ -22,10 +22,7 @@ PARTS = {
 
 
 def register(spark: SparkSession, pipeline: Pipeline, lake: Lake, night: str | None = None) -> dict[str, str]:
-    """Make every committed dataset of a night a table; returns table → night.
-
-    Raises NotCommitted when the lake holds no night.
-    """
+    """Make every committed dataset of a night a table; returns table → night. Raises NotCommitted when there is no clean one."""
     nights = lake.nights("clean")
     night = night or (nights[-1] if nights else None)
     if night is None:
@@ -55,8 +52,12 @@ def start() -> SparkSession:
     arguments = parser.parse_args()
     pipeline = pipelines.named(arguments.pipeline)
     session = open_session(pipeline, name=f"{pipeline.pipeline} shell")
-    found = register(session, pipeline, Lake(pipeline.pipeline), arguments.ds)
-    print(f"\n`spark` is ready; tables of night {next(iter(found.values()))}: {', '.join(found)}")  # noqa: T201
+    try:
+        found = register(session, pipeline, Lake(pipeline.pipeline), arguments.ds)
+        said = f"tables of night {next(iter(found.values()))}: {', '.join(found)}"
+    except NotCommitted as nothing:  # what was refused can be looked at all the same
+        said = f"no tables yet ({nothing})"
+    print(f"\n`spark` is ready; {said}")  # noqa: T201
     return session
 
 

@@ -73,6 +73,6 @@ def plan(pipeline: Pipeline, ds: str, first_day: int) -> list[Window]:
         raise HistoryTooShort(
             f"night {ds}: {night - first_day + 1} days of history, but {needed} are needed (test {split.test_days} + (folds "
             f"{split.folds} + 2) x validation {split.validation_days}): lower split.folds, split.validation_days or "
-            "split.test_days, or take a later night"
+            "split.test_days, or take a later night; a nightly table is read from schedule.start on"
         )
     return found

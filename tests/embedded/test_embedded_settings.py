@@ -65,6 +65,16 @@ def test_what_is_no_port_is_refused_by_the_setting_s_name(tmp_path, value):
         load(home=tmp_path, environ={"NIGHTFOLD_MLFLOW_PORT": value})
 
 
+def test_what_the_user_has_said_once_is_kept_for_a_start_from_another_shell(tmp_path):
+    said = {"AIRFLOW_CONN_ERP": "postgresql://me:pw@h/shop", "NIGHTFOLD_SERVING_RATE": "50", "HOME": "/root"}
+    save(load(home=tmp_path, environ=said))
+    kept = load(home=tmp_path, environ={})
+    assert (kept["AIRFLOW_CONN_ERP"], kept["NIGHTFOLD_SERVING_RATE"]) == ("postgresql://me:pw@h/shop", "50")
+    assert "HOME" not in kept.values
+    assert kept.job_environment()["AIRFLOW_CONN_ERP"] == "postgresql://me:pw@h/shop"
+    assert load(home=tmp_path, environ={"NIGHTFOLD_SERVING_RATE": "70"})["NIGHTFOLD_SERVING_RATE"] == "70"
+
+
 def test_two_servers_cannot_be_given_one_port(tmp_path):
     with pytest.raises(PlatformError, match="two servers have one port"):
         load(home=tmp_path, environ={"NIGHTFOLD_MLFLOW_PORT": "8080"})

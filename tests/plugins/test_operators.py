@@ -288,6 +288,26 @@ def test_no_secret_becomes_an_argument_whatever_the_master(spark_submit, monkeyp
         assert SECRET in (folder / "environment").read_text()
 
 
+def test_a_connection_that_nobody_has_defined_is_said_and_not_tried_again(spark_submit, monkeypatch, capsys):
+    spark_submit(0)
+    words = "connection 'erp' is not defined: Airflow → Admin → Connections, or AIRFLOW_CONN_ERP; then clear the task"
+    with pytest.raises(AirflowFailException, match=f"^nightfold: {words}$"):
+        stage(connections=["erp"]).execute(context())
+    assert f"nightfold: clean failed: {words}" in capsys.readouterr().out
+    monkeypatch.delenv("AIRFLOW_CONN_STORE")
+    with pytest.raises(AirflowFailException, match=r"^nightfold: connection 'store' is not defined: "):
+        stage().execute(context())
+
+
+def test_a_plain_jdbc_uri_whose_address_airflow_loses_is_refused_with_the_form_that_works(spark_submit, monkeypatch):
+    spark_submit(0)
+    monkeypatch.setenv("AIRFLOW_CONN_ERP", "jdbc:db2://h:1/shop")
+    with pytest.raises(
+        AirflowFailException, match=r"connection 'erp': of JDBC give JSON, .*Airflow loses the address of a plain URI"
+    ):
+        stage(connections=["erp"]).execute(context())
+
+
 def test_a_jdbc_connection_reaches_the_job_with_its_address_whole(spark_submit, monkeypatch):
     fields = {"conn_type": "jdbc", "host": "jdbc:db2://h:1/shop", "login": "me", "password": "p&w"}
     monkeypatch.setenv("AIRFLOW_CONN_ERP", json.dumps(fields))

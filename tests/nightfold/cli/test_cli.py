@@ -304,7 +304,9 @@ def test_keys_are_made_shown_and_revoked(run, home):
     assert run("keys").out.startswith("no keys yet: `nightfold keys add NAME` makes one, in ")
     made = run("keys", "add", "app", "--pipelines", "shop", "--scopes", "lists,versions", "--json").facts
     assert made["key"].startswith(f"nf_{made['id']}_")
-    [line] = run("keys").out.splitlines()
+    [line, file] = run("keys").out.splitlines()
+    assert file.startswith("in ")
+    assert file.endswith("keys.json")
     assert line.split(maxsplit=3)[2:] == ["app", "                 lists, versions of shop".strip()]
     assert made["key"] not in run("keys", "--json").out
     assert run("keys", "revoke", made["id"]).out.startswith(f"{made['id']} of app is revoked")
