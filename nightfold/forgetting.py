@@ -36,6 +36,8 @@ TEMPORARY = ".tmp"
 LAYERS = ("raw", "clean", "rejected")
 LEFT_BEHIND = {"_temporary", "scratch"}  # folders of an attempt: of a task of Spark's that did not end, of a stage that did not
 RENDER: dict[str, Callable[[dict[str, Any]], str]] = {"evaluation": render_evaluation, "profile": eda.render}
+KEYED = {("scores", "lists"), ("features", "examples")}
+"""Datasets and their parts that say a person in a column `key`."""
 NUMBERED = {"attributes": "user", "interactions": "user", "histories": "user", "als": "id"}
 """Parts of features that say a user by his number, and in which column."""
 
@@ -61,10 +63,9 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
     found = Found()
     if not dry_run:
         forgotten.remember(lake, key)
+        _clear(lake)
     if (target := pipeline.write) is not None:
         found.written = writeback.erase(target, connection_uri(target.connection), key, dry_run=dry_run)
-    if not dry_run:
-        _clear(lake)
     for path in _files(lake, ".parquet"):
         dataset = _dataset(path)
         mask = _mask(lake, path, dataset, column=pipeline.person_of(dataset.split("/")[-1]), key=key)
@@ -155,9 +156,7 @@ def _mask(lake: Lake, path: str, dataset: str, *, column: str, key: str) -> pc.E
             within = pc.match_substring(pc.field(MALFORMED), key)
             mask = within if mask is None else mask | within
         return mask
-    if dataset == "scores" and part == "lists":
-        return _equal("key", key)
-    if dataset == "features" and part == "examples":
+    if (dataset, part) in KEYED:
         return _equal("key", key)
     if dataset == "features" and part == "users":
         return _equal("id", key)

@@ -124,7 +124,8 @@ def _champion_is_no_help(figures: Mapping[str, Any], margins: Mapping[str, float
     if recipe is None:
         return f"the champion of night {champion.night} was published by an older release, and cannot score tonight's data"
     if recipe["kind"] == "model" and recipe["features"] != figures["features"]:
-        return f"the champion of night {champion.night} was trained on other features, or to answer something else: it cannot score this"
+        other = "was trained on other features, or to answer something else"
+        return f"the champion of night {champion.night} {other}: it cannot score tonight's data"
     if recipe["kind"] == "model" and not figures["champion_kept"]:
         return f"the champion's model, of night {recipe['night']}, is no longer in the lake: it cannot score tonight's data"
     for name, margin in margins.items():

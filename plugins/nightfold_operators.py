@@ -15,7 +15,7 @@ from nightfold.errors import BadPipeline, NightfoldError, NotCommitted, OlderNig
 from nightfold.lake import Lake
 from nightfold.pipeline.predict import WriteBack
 from nightfold.promotion import promote, written_back
-from nightfold.store import Turn, store_at
+from nightfold.store import Turn
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -206,7 +206,7 @@ class PromoteOperator(InTurn):
         if self.wanted != "True":
             self.skipped(f"night {self.night} is staged, not promoted, as the trigger form says; live stays")
         try:
-            store = store_at(connected(self.store).get_uri())
+            store = self.opened()
             target = WriteBack(**self.write) if self.write is not None else None
             write = written_back(target, self.pipeline, lambda connection: connected(connection).get_uri())
             outcome = promote(store, self.pipeline, self.night, token=turn.token, keep=self.keep, write=write)
@@ -234,7 +234,7 @@ class MaintainOperator(InTurn):
                 self.failed(error)
 
     def _maintain(self) -> str:
-        lake, store = Lake(self.pipeline), store_at(connected(self.store).get_uri())
+        lake, store = Lake(self.pipeline), self.opened()
         ds = maintenance.last_night(lake)
         going = maintenance.maintain(lake, pipelines.named(self.pipeline), store, ds=ds, now=datetime.now(UTC))
         for one in going:

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from nightfold import turns
 from nightfold.errors import BadPipeline, NightfoldError, Permanent, TurnTaken
-from nightfold.store import Turn, store_at
+from nightfold.store import Store, Turn, store_at
 
 from airflow.sdk import BaseHook, BaseOperator, Connection, Context
 from airflow.sdk.exceptions import (
@@ -86,7 +86,7 @@ class InTurn(BaseOperator):
         """
         holder, said = str(context["run_id"]), self.log.warning
         try:
-            store = store_at(connected(self.store).get_uri())
+            store = self.opened()
             turn = store.take_turn(self.pipeline, holder, self.night, seconds=turns.LEASE)
         except TurnTaken as taken:
             self.log.info("nightfold: %s", taken)
@@ -109,10 +109,14 @@ class InTurn(BaseOperator):
             except NightfoldError as error:  # the work is done; the turn frees itself
                 said("nightfold: %s", error)
 
+    def opened(self) -> Store:
+        """The store. Raises BadPipeline when nobody has defined its connection."""
+        return store_at(connected(self.store).get_uri())
+
     def expect(self, holder: str, night: str) -> None:
         """Let another run, of an older night, have the turn first; if it does not ask for it in half a minute, it is forgotten."""
         try:
-            store_at(connected(self.store).get_uri()).expect_turn(self.pipeline, holder, night)
+            self.opened().expect_turn(self.pipeline, holder, night)
         except NightfoldError as error:
             self.failed(error)
 

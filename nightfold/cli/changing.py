@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -48,12 +48,12 @@ def rollback(arguments: argparse.Namespace) -> int:
             said = writeback.withdraw(target, connection_uri(target.connection), Lake(arguments.pipeline), live.manifest)
             print(said, file=sys.stderr)
         except (BadPipeline, WriteBackFailed) as error:  # readers come first: they have the older lists by now
-            print(f"nightfold: table {target.table} does not hold what is live, {now}: {error}", file=sys.stderr)
+            _say(f"table {target.table} does not hold what is live, {now}: {error}")
             code = 1
     try:
         promotion.crown(live.manifest)
     except (BadPipeline, TrackingFailed) as error:
-        print(f"nightfold: MLflow's alias champion still points to {left}: {error}", file=sys.stderr)
+        _say(f"MLflow's alias champion still points to {left}: {error}")
     return code
 
 
@@ -141,12 +141,13 @@ def _say(words: str) -> None:
 @contextmanager
 def _turn(store: Store, pipeline: str, what: str, *, night: str, dry_run: bool) -> Iterator[None]:
     """Have the pipeline's turn while the block runs; who only looks needs none."""
+    if dry_run:
+        yield
+        return
     holder = f"{what} by hand, process {os.getpid()}"
     try:
-        if not dry_run:
-            store.take_turn(pipeline, holder, night, seconds=turns.LEASE)
-        with nullcontext() if dry_run else turns.kept(store, pipeline, holder, night, say=_say):
+        store.take_turn(pipeline, holder, night, seconds=turns.LEASE)
+        with turns.kept(store, pipeline, holder, night, say=_say):
             yield
     finally:  # also of one that was not its turn: it waits no longer
-        if not dry_run:
-            store.leave_turn(pipeline, holder)
+        store.leave_turn(pipeline, holder)

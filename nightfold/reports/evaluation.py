@@ -56,9 +56,9 @@ def verdict(figures: Mapping[str, Any]) -> str:
     users = f", judged on {number(figures['users'])} users" if "users" in figures else ""
     sentences = [f"The recipe reaches {metric_of(figures)} {_interval(ours)}{users}."]
     better, even, worse = [], [], []
+    of = f" of the {compared_of(figures)}" if compared_of(figures) != metric_of(figures) else ""
     for name, found in figures.get("differences", {}).items():
         group = better if found["low"] > 0 else worse if found["high"] < 0 else even
-        of = f" of the {compared_of(figures)}" if compared_of(figures) != metric_of(figures) else ""
         group.append(f"{name} ({found['mean']:+.3f}, {found['low']:+.3f} to {found['high']:+.3f}{of})")
     if better:
         sentences.append(f"It is better than {_and(better)}.")

@@ -55,9 +55,11 @@ def by_segment(judged: DataFrame, column: str, names: Sequence[str], *, metric: 
     """
     segments = judged.groupBy(F.col(column).alias("segment")).agg(F.count("*").alias("users"))
     most = [row.asDict() for row in segments.orderBy(F.desc("users"), "segment").limit(VALUES).collect()]
-    found = (_precision if metric == "average_precision" else _error)(
-        judged, column, names, [row["segment"] for row in most], metric, seed
-    )
+    shown = [row["segment"] for row in most]
+    if metric == "average_precision":
+        found = _precision(judged, column, names, shown, seed)
+    else:
+        found = _error(judged, column, names, shown, metric)
     return [
         row
         | {name: value for name, (value, _) in found[row["segment"]].items()}
@@ -70,18 +72,18 @@ Found = dict[str, dict[str, tuple[float, float | None]]]
 """Segment → system → the metric, and half of its interval's width; None of a single key."""
 
 
-def _precision(judged: DataFrame, column: str, names: Sequence[str], segments: list[str], metric: str, seed: int) -> Found:
+def _precision(judged: DataFrame, column: str, names: Sequence[str], segments: list[str], seed: int) -> Found:
     long = _long(judged, column, names, segments)
-    measured = average_precision(long, "segment", "system").where(F.col(metric).isNotNull()).collect()  # segments x systems
+    measured = average_precision(long, "segment", "system").where("average_precision IS NOT NULL").collect()  # segments x systems
     half = half_widths(judged, names, by=column, segments=segments, seed=seed)
     found: Found = {segment: {} for segment in segments}
     for row in sorted(measured, key=lambda row: row["system"]):
         segment, i = row["segment"], row["system"]
-        found[segment][names[i]] = (round(row[metric], 6), half[segments.index(segment)][i])
+        found[segment][names[i]] = (round(row["average_precision"], 6), half[segments.index(segment)][i])
     return found
 
 
-def _error(judged: DataFrame, column: str, names: Sequence[str], segments: list[str], metric: str, seed: int) -> Found:
+def _error(judged: DataFrame, column: str, names: Sequence[str], segments: list[str], metric: str) -> Found:
     """As if means were normal; of the root by the delta method."""
     off = F.abs(F.col("predicted") - F.col("label"))
     sums = (F.avg("off").alias("mean"), F.stddev_samp("off").alias("spread"), F.count("*").alias("rows"))
@@ -100,9 +102,8 @@ def _long(judged: DataFrame, column: str, names: Sequence[str], segments: list[s
     """segment, label, system (its place in `names`), predicted."""
     scores = [F.struct(F.lit(i).alias("system"), F.col(name).alias("predicted")) for i, name in enumerate(names)]
     rows = judged.where(F.col(column).isin(segments))
-    return rows.select(F.col(column).alias("segment"), "label", F.explode(F.array(*scores)).alias("of")).select(
-        "segment", "label", "of.*"
-    )
+    long = rows.select(F.col(column).alias("segment"), "label", F.explode(F.array(*scores)).alias("of"))
+    return long.select("segment", "label", "of.*")
 
 
 def furthest_off(judged: DataFrame, names: Sequence[str]) -> list[dict[str, Any]]:

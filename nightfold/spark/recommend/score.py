@@ -73,9 +73,8 @@ def lists(model: PipelineModel, tonight: DataFrame, users: DataFrame, items: Dat
 def fallback(statistics: DataFrame, items: DataFrame, *, n: int, recent: int, per_category: int | None) -> DataFrame:
     """The same shape, one row, no key: what most take now; score 1 for the most popular.
 
-    :param per_category: at most so many of one; items of none are free
-
     :param statistics: see item_statistics, of window TONIGHT
+    :param per_category: at most so many of one; items of none are free
     """
     counted = (
         items.where("available")
@@ -90,8 +89,8 @@ def fallback(statistics: DataFrame, items: DataFrame, *, n: int, recent: int, pe
     best = allowed.orderBy(*order).limit(n)
     most = counted.agg(F.greatest(F.max("now"), F.lit(1)).alias("most"))
     score = F.round(F.col("now") / F.col("most"), DECIMALS).alias("score")
-    sorted_by = ((-F.col("now")).alias("order"), (-F.col("baskets")).alias("then"), "item")
-    entry = F.struct(*sorted_by, "id", score, F.lit("popular now").alias("why"))
+    ordered = ((-F.col("now")).alias("order"), (-F.col("baskets")).alias("then"), "item")
+    entry = F.struct(*ordered, "id", score, F.lit("popular now").alias("why"))
     return best.crossJoin(F.broadcast(most)).agg(_in_order(entry).alias("items")).select(F.lit("").alias("key"), "items")
 
 
