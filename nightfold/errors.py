@@ -54,6 +54,10 @@ class TurnTaken(NightfoldError):
     """Another run of the pipeline is at work, or an older night waits: ask again."""
 
 
+class ErasedMeanwhile(NightfoldError):
+    """Somebody was erased while her rows were read: a retry reads what is left."""
+
+
 class PromotionRefused(Permanent):
     """The pointer may not move there: an older night, a bad version, an outdated fencing token."""
 

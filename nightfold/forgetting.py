@@ -73,6 +73,7 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
             found.rows[path] = gone
     if not dry_run:  # also where no row was found: one that was killed before it had counted
         _count_anew(lake)
+        forgotten.erased(lake)
     found.models = lake.nights("model")
     for path in _files(lake, ".json"):
         if _dataset(path) in RENDER and "/attempts/" in path and _redact(lake, path, key, dry_run=dry_run):

@@ -5,14 +5,14 @@ Reads   ingest                             what it noticed of deliveries that ch
         rejected/<source>                  tonight's rows, a few as examples
 Writes  profile/report.html                self-contained, with plots
         profile/profile.json               the numbers: see nightfold/reports/figures.py
-Raises  nothing of its own: it tells, others judge
+Raises  ErasedMeanwhile                    somebody was erased while it read; of what it finds in the data it tells, others judge
 """
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
-from nightfold import changes, rollup, schemas
+from nightfold import changes, forgotten, rollup, schemas
 from nightfold.lake import Manifest
 from nightfold.pipeline import FileSource, TableSource
 from nightfold.reports import drift, eda, figures
@@ -131,11 +131,13 @@ def look(spark: SparkSession, job: Job, name: str, rolled: Manifest) -> Found:
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:
+    before = forgotten.read(job.lake)
     rolled = job.lake.get("clean", job.ds)
     profile = figures.profile(job.pipeline, job.ds, {name: look(spark, job, name, rolled) for name in job.pipeline.sources})
     report, numbers = f"{job.place}/report.html", f"{job.place}/profile.json"
     job.lake.write_text(numbers, json.dumps(profile, allow_nan=False, ensure_ascii=False) + "\n")
     job.lake.write_text(report, eda.render(profile))
+    forgotten.unless_erased_since(job.lake, before, (numbers, report))
     act, all_found = sum(f["level"] == "act" for f in profile["attention"]), len(profile["attention"])
     rows = sum(source["rows"] for source in profile["sources"].values())
     return Outcome(

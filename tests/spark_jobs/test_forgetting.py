@@ -9,6 +9,7 @@ import spark_jobs.ingest as ingest
 import spark_jobs.profile as profile
 import spark_jobs.publish as publish
 from nightfold import cli, forgetting, schemas
+from nightfold.errors import ErasedMeanwhile
 from nightfold.lake import Lake
 from nightfold.spark import tables
 from nightfold.spark.recommend import features
@@ -185,6 +186,23 @@ def test_who_was_erased_does_not_come_back_with_a_delivery_that_is_taken_again(s
     run(clean, tiny_shop(), DS)
     assert [row for row in rows_of(spark, taken, "raw") if HER in row] == []
     assert HER not in (taken / "lake/shop/forgotten.json").read_text()
+
+
+def test_a_data_report_that_was_being_made_meanwhile_is_not_kept(taken, store, monkeypatch):
+    def rendered(figures):
+        assert HER in json.dumps(figures), "else it proves nothing"
+        assert cli.main(["forget", "shop", HER]) == 0
+        return render(figures)
+
+    render = profile.eda.render
+    changed = tiny_shop({"sources": {"sales": {"columns": {"pieces": {"max": 5}}}}})  # else what is committed is reused
+    run(clean, changed, DS)
+    with monkeypatch.context() as patch:
+        patch.setattr(profile.eda, "render", rendered)
+        with pytest.raises(ErasedMeanwhile, match="a retry reads anew"):
+            run(profile, changed, DS)
+    assert run(profile, changed, DS).startswith("1 sources, 5 rows")
+    assert [path for kind in ("*.json", "*.html") for path in (taken / "lake").rglob(kind) if HER in path.read_text()] == []
 
 
 def test_a_source_that_names_her_in_a_column_of_another_name_is_reached_too(spark, home, store, capsys):
