@@ -41,7 +41,7 @@ def say_lists(pipeline: str, *, say: Callable[[str], None]) -> None:
     for answer in answers:
         say(f"  {answer.key}")
         for place, item in enumerate(answer.items, 1):
-            say(f"    {place}. {item.id:<10} {titles.get(item.id) or '':<28.28} {item.score:8.3f}  {item.why}")
+            say(f"    {place}. {item.id:<10} {titles.get(item.id) or '':<28.28} {item.score:#9.4g}  {item.why}")
     say(f"  all of one person: .venv/bin/nightfold lookup {pipeline} KEY")
     if live.metrics:
         say("\nMetrics: " + ", ".join(f"{name} {value:.4g}" for name, value in live.metrics.items()))

@@ -71,7 +71,7 @@ FLOW = (
     Stage(
         "evaluate",
         reads=("features", "model"),
-        config=(*_CANDIDATES, "recommend.mix", "training", "split", "gate", *_PREDICT),
+        config=(*_CANDIDATES, "recommend.mix", "recommend.verb", "training", "split", "gate", *_PREDICT),
         writes="evaluation",
         doc="The recipe fitted as of `ds` less the test window, judged on the days after, beside champion and baselines: the gate.",
     ),

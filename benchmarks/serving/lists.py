@@ -49,7 +49,7 @@ def reasoned(number: int, *, length: int) -> list[Row]:
             f"{bought}, last on 2017-11-{chance % 28 + 1:02}",
             f"goes with {goods}",
             "popular now",
-            "suits what you buy",
+            "suits your taste",
         )
         rows.append(
             (str(800000 + (number * 31 + place * 977) % 9000000), (9973 - chance) / 9973 / (place + 1), reasons[chance % 5])

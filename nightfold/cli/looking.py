@@ -54,7 +54,7 @@ def _list(answer: Answer) -> str:
     bucket = f" · bucket {answer.bucket}" if answer.bucket is not None else ""
     head = f"{answer.pipeline} {answer.key} · night {answer.night} · version {answer.version}{bucket}{fallback}"
     width = max((len(item.id) for item in answer.items), default=0)
-    rows = [f"{n:3}. {item.id:<{width}}  {item.score:9.4f}  {item.why}" for n, item in enumerate(answer.items, 1)]
+    rows = [f"{n:3}. {item.id:<{width}}  {item.score:#9.4g}  {item.why}" for n, item in enumerate(answer.items, 1)]
     return "\n".join([head, *(rows or ["     (empty list)"])])
 
 

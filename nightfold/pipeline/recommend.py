@@ -168,6 +168,8 @@ class Recommend(Part):
     mix: Mix = Mix()
     top_n: int = Field(default=20, ge=1, le=1000)
     """Length of every list."""
+    verb: str = Field(default="bought", min_length=1, max_length=30)
+    """What a user has done who took an item, as `why` says it: bought, played, read, borrowed."""
 
     @model_validator(mode="after")
     def _rules_have_what_they_need(self) -> "Recommend":

@@ -55,6 +55,11 @@ def drawn(user: int, seed: int, replicates: int) -> np.ndarray:
     return np.concatenate([[1.0], np.random.Generator(np.random.Philox(key=[seed, user])).poisson(1.0, replicates)])
 
 
+def number_of(key: str) -> Column:
+    """What `drawn` knows a user by who has no number: a hash of the column `key`, in [0, 2^31)."""
+    return F.pmod(F.xxhash64(key), F.lit(2**31))
+
+
 def interval(means: np.ndarray, certainty: float) -> Interval:
     """Of the replicates after the first, which is the sample itself.
 

@@ -15,7 +15,7 @@ from nightfold.champion import Champion, champion
 from nightfold.lake import Manifest
 from nightfold.spark import verdicts
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.judging import NOT_KNOWN, in_order, intervals, segment_of
+from nightfold.spark.judging import NOT_KNOWN, in_order, intervals, number_of, segment_of
 from nightfold.spark.predict import inspection, systems
 from nightfold.spark.predict.features import written
 from nightfold.spark.predict.metrics import calibration, ranked
@@ -112,7 +112,7 @@ def _numbers(job: Job, rows: DataFrame, names: list[str], wanted: Pairs) -> tupl
 
 
 def _by_user(rows: DataFrame) -> DataFrame:
-    return rows.withColumn("user", F.pmod(F.xxhash64("key"), F.lit(2**31)))
+    return rows.withColumn("user", number_of("key"))
 
 
 def figures(spark: SparkSession, job: Job) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from nightfold.spark.evaluators import NothingToJudge
-from nightfold.spark.judging import CERTAINTY, drawn, interval
+from nightfold.spark.judging import CERTAINTY, drawn, interval, number_of
 
 import numpy as np
 import pyarrow as pa
@@ -88,8 +88,7 @@ def _binned(
     :param judged: key, label, and a column of scores for each system
     :param group: of each row, below `groups`; rows of NULL are left out
     """
-    user = F.pmod(F.xxhash64("key"), F.lit(2**31))
-    wide = judged.select(group.alias("group"), "label", user.alias("user"), *systems).where(F.col("group").isNotNull())
+    wide = judged.select(group.alias("group"), "label", number_of("key").alias("user"), *systems).where(F.col("group").isNotNull())
     in_group = Window.partitionBy("group")
     wide = wide.withColumn("rows", F.greatest(F.count("*").over(in_group), F.lit(bins)))
     for name in systems:

@@ -90,7 +90,10 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
         "calibration": inspection.calibration(scored, negatives=job.pipeline.training.negatives),
         "importance": inspection.importance(recipe, examples.names(job.pipeline)),
         "examples": inspection.some_lists(
-            judged[RECIPE], learned(spark, job, window), *(part(spark, job, *named) for named in inspection.NAMED)
+            judged[RECIPE],
+            learned(spark, job, window),
+            *(part(spark, job, *named) for named in inspection.NAMED),
+            verb=job.pipeline.recommend.verb,
         ),
     }
     return verdicts.with_gate(job, found, trained, served)

@@ -96,7 +96,7 @@ def by_category(judged: dict[str, DataFrame], items: DataFrame) -> list[dict[str
     ]
 
 
-def some_lists(judged: DataFrame, learned: DataFrame, items: DataFrame, users: DataFrame) -> list[dict[str, Any]]:
+def some_lists(judged: DataFrame, learned: DataFrame, items: DataFrame, users: DataFrame, *, verb: str) -> list[dict[str, Any]]:
     """A few users' histories beside their lists; at most USERS x (SHOWN + k) rows come to the driver."""
     chosen = judged.orderBy(F.xxhash64("user")).limit(USERS).collect()
     ids = {row["user"]: row["id"] for row in users.where(F.col("user").isin([row["user"] for row in chosen])).collect()}
@@ -115,7 +115,7 @@ def some_lists(judged: DataFrame, learned: DataFrame, items: DataFrame, users: D
                 if row["user"] == user["user"]
             ],
             "list": [
-                {**names[item], "why": _times(times), "hit": hit}
+                {**names[item], "why": _times(times, verb), "hit": hit}
                 for item, times, hit in zip(user["items"], user["baskets"], user["hits"], strict=True)
             ],
         }
@@ -123,5 +123,5 @@ def some_lists(judged: DataFrame, learned: DataFrame, items: DataFrame, users: D
     ]
 
 
-def _times(count: int) -> str:
-    return f"bought {count} times" if count > 1 else "bought once" if count else "new to this user"
+def _times(count: int, verb: str) -> str:
+    return f"{verb} {count} times" if count > 1 else f"{verb} once" if count else "new to this user"

@@ -29,14 +29,14 @@ DECIMALS = 6  # of a score
 REASONS = ["baskets", "last_day", "goes_with", "source"]
 
 
-def why(baskets: Column, last_day: Column, goes_with: Column, source: Column) -> Column:
+def why(baskets: Column, last_day: Column, goes_with: Column, source: Column, *, verb: str) -> Column:
     """Why an item is on a list, in words.
 
     :param goes_with: the title of an item that he takes
+    :param verb: see Recommend
     """
-    often = F.when(baskets == 1, F.lit("bought once")).otherwise(
-        F.concat(F.lit("bought "), baskets.cast("string"), F.lit(" times"))
-    )
+    times = F.when(baskets == 1, F.lit("once")).otherwise(F.concat(baskets.cast("string"), F.lit(" times")))
+    often = F.concat(F.lit(f"{verb} "), times)
     last = F.concat(F.lit(", last on "), F.date_from_unix_date(last_day).cast("string"))
     return (
         F.when(baskets > 0, F.concat(often, last))
@@ -44,15 +44,18 @@ def why(baskets: Column, last_day: Column, goes_with: Column, source: Column) ->
         .when(source.bitwiseAND(POPULAR) > 0, F.lit("popular now"))
         .when(source.bitwiseAND(SEGMENT) > 0, F.lit("popular among people like you"))
         .when(source.bitwiseAND(OVERALL) > 0, F.lit("popular at all times"))
-        .otherwise(F.lit("suits what you buy"))
+        .otherwise(F.lit("suits your taste"))
     )
 
 
-def lists(model: PipelineModel, tonight: DataFrame, users: DataFrame, items: DataFrame, *, n: int, mix: Mix) -> DataFrame:
+def lists(
+    model: PipelineModel, tonight: DataFrame, users: DataFrame, items: DataFrame, *, n: int, mix: Mix, verb: str
+) -> DataFrame:
     """key, items: one row per user of the index; nobody is left out, if only with an empty list.
 
     :param tonight: examples of window TONIGHT
     :param mix: tonight's rules, whenever the model was trained
+    :param verb: see Recommend
     """
     *rank, to_lists = model.stages
     rules = {to_lists.repeats: mix.repeats, to_lists.perCategory: mix.per_category or 0}
@@ -62,7 +65,7 @@ def lists(model: PipelineModel, tonight: DataFrame, users: DataFrame, items: Dat
     ids = items.select(F.col("item").alias("_item"), "id")
     titles = items.select(F.col("item").alias("_goes_with"), F.coalesce("title", "id").alias("_title"))
     named = picked.join(ids, F.col("of.items") == F.col("_item")).join(titles, F.col("of.goes_with") == F.col("_goes_with"), "left")
-    reason = why(F.col("of.baskets"), F.col("of.last_day"), F.col("_title"), F.col("of.source"))
+    reason = why(F.col("of.baskets"), F.col("of.last_day"), F.col("_title"), F.col("of.source"), verb=verb)
     entry = F.struct("place", "id", F.round("of.scores", DECIMALS).alias("score"), reason.alias("why"))
     grouped = named.groupBy("user").agg(_in_order(entry).alias("items"))
     nothing = F.array().cast(schemas.SCORES["items"])
@@ -108,14 +111,13 @@ def model_of(job: Job, recipe: dict[str, Any]) -> PipelineModel:
 
 
 def main(spark: SparkSession, job: Job) -> Outcome:
-    recipe, n = tonight(job.lake, job.ds), job.pipeline.recommend.top_n
+    recipe, task = tonight(job.lake, job.ds), job.pipeline.recommend
     model = model_of(job, recipe)
     users, items = part(spark, job, "users", schemas.USERS), part(spark, job, "items", schemas.ITEMS)
-    made = lists(model, examples.tonight(spark, job), users, items, n=n, mix=job.pipeline.recommend.mix)
+    made = lists(model, examples.tonight(spark, job), users, items, n=task.top_n, mix=task.mix, verb=task.verb)
     tables.write(made, schemas.SCORES, f"{job.uri}/lists")
     statistics = part(spark, job, f"statistics/window={TONIGHT}", item_statistics.SCHEMA)
-    recent = job.pipeline.recommend.candidates.recent_days
-    popular = fallback(statistics, items, n=n, recent=recent, per_category=job.pipeline.recommend.mix.per_category)
+    popular = fallback(statistics, items, n=task.top_n, recent=task.candidates.recent_days, per_category=task.mix.per_category)
     tables.write(popular, schemas.SCORES, f"{job.uri}/fallback")
     written = tables.read(spark, schemas.SCORES, [f"{job.uri}/lists"], what="scores/lists")
     size = F.size("items")

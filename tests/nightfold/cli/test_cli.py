@@ -13,7 +13,7 @@ from asking import PROMISED, SHOP, ageless, failed
 def test_lookup_shows_the_list_as_a_reader_gets_it(run, store):
     result = run("lookup", "shop", "1228")
     assert result.out == (
-        "shop 1228 · night 2017-12-03 · version v3\n  1. 00123     2.5000  bought 3 times\n  2. v3        1.2500  popular\n"
+        "shop 1228 · night 2017-12-03 · version v3\n  1. 00123      2.500  bought 3 times\n  2. v3         1.250  popular\n"
     )
     assert (result.code, result.err) == (0, "")
 

@@ -24,13 +24,14 @@ def test_every_item_says_why_it_is_listed(utc):
         (7, 0, None, None, ALS | OVERALL),
     ]
     frame = utc.createDataFrame(rows, "n int, baskets int, last_day int, goes_with string, source int")
-    words = frame.select("n", score.why(*(F.col(name) for name in ("baskets", "last_day", "goes_with", "source"))).alias("why"))
+    why = score.why(*(F.col(name) for name in ("baskets", "last_day", "goes_with", "source")), verb="played")
+    words = frame.select("n", why.alias("why"))
     assert [row["why"] for row in words.orderBy("n").collect()] == [
-        "bought 2 times, last on 2026-01-01",
-        "bought once, last on 2026-01-02",
+        "played 2 times, last on 2026-01-01",
+        "played once, last on 2026-01-02",
         "goes with milk",
         "popular now",
-        "suits what you buy",
+        "suits your taste",
         "popular among people like you",
         "popular now",
         "popular at all times",
@@ -50,7 +51,7 @@ def test_the_rules_of_a_list_are_tonights_also_when_an_older_model_makes_it(utc)
         utc.createDataFrame([(1, "u")], "user int, id string"),
         utc.createDataFrame([(i, f"i{i}", True, None) for i in range(5)], ITEMS + ", title string"),
     )
-    made = score.lists(older, utc.createDataFrame(rows, schema), users, items, n=4, mix=Mix(repeats=0.5))
+    made = score.lists(older, utc.createDataFrame(rows, schema), users, items, n=4, mix=Mix(repeats=0.5), verb="bought")
     assert [item["id"] for item in made.first()["items"]] == ["i0", "i3", "i1", "i4"]
 
 
