@@ -39,12 +39,13 @@ def _lists(found: list[Mapping[str, Any]]) -> Iterator[Html]:
             ]
             for i, item in enumerate(example.get("list", ()))
         ]
+        past = table(("item", "title", "times", "last"), history, numeric=(2,), whole=(0, 3)) if history else tag("p", "Nothing.")
         hits = sum(bool(item.get("hit")) for item in example.get("list", ()))
         yield tag("h3", f"User {example['user']}: {hits} of {len(listed)} taken")
         yield tag(
             "div",
-            tag("div", tag("h4", "History"), table(("item", "title", "times", "last"), history, numeric=(2,)), cls="card"),
-            tag("div", tag("h4", "List"), table(("", "item", "title", "why", ""), listed), cls="card"),
+            tag("div", tag("h4", "History"), past, cls="card"),
+            tag("div", tag("h4", "List"), table(("", "item", "title", "why", ""), listed, numeric=(0,), whole=(1, 4)), cls="card"),
             cls="pair",
         )
 

@@ -58,18 +58,26 @@ def section(ident: str, heading: str, *content: object) -> Html:
     return join([tag("h2", heading, ident=ident), *content], "\n")
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, numeric: Iterable[int] = (), hot: Iterable[int] = ()) -> Html:
+def table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    numeric: Iterable[int] = (),
+    whole: Iterable[int] = (),
+    hot: Iterable[int] = (),
+) -> Html:
     """A table that scrolls sideways on a narrow screen.
 
     :param numeric: columns to set flush right
+    :param whole: columns whose cells stay in one line: ids
     :param hot: rows to mark
     """
-    right, marked = set(numeric), set(hot)
-    heads = join(tag("th", cell, cls="n" if i in right else "") for i, cell in enumerate(head))
+    kinds, marked = dict.fromkeys(whole, "w") | dict.fromkeys(numeric, "n"), set(hot)
+    heads = join(tag("th", cell, cls=kinds.get(i, "")) for i, cell in enumerate(head))
     body = join(
         tag(
             "tr",
-            *(tag("td", cell, cls="n" if i in right else "") for i, cell in enumerate(row)),
+            *(tag("td", cell, cls=kinds.get(i, "")) for i, cell in enumerate(row)),
             cls="hot" if place in marked else "",
         )
         for place, row in enumerate(rows)

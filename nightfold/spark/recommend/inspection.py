@@ -5,6 +5,7 @@ from functools import reduce
 from typing import Any
 
 from nightfold import schemas
+from nightfold.spark.recommend import reasons
 from nightfold.spark.recommend.candidates import SOURCES
 from nightfold.spark.recommend.list_maker import chance
 from nightfold.spark.windows import EPOCH
@@ -15,7 +16,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 NAMED = (("items", schemas.ITEMS), ("users", schemas.USERS))
-USERS = 3  # shown on the page, chosen by a hash of their index
+USERS = 3  # shown on the page, chosen by a hash of their index, first among those with a past
 SHOWN = 10  # items of a user's history
 BINS = 20
 FEATURES = 20  # shown
@@ -97,31 +98,35 @@ def by_category(judged: dict[str, DataFrame], items: DataFrame) -> list[dict[str
 
 
 def some_lists(judged: DataFrame, learned: DataFrame, items: DataFrame, users: DataFrame, *, verb: str) -> list[dict[str, Any]]:
-    """A few users' histories beside their lists; at most USERS x (SHOWN + k) rows come to the driver."""
-    chosen = judged.orderBy(F.xxhash64("user")).limit(USERS).collect()
-    ids = {row["user"]: row["id"] for row in users.where(F.col("user").isin([row["user"] for row in chosen])).collect()}
-    theirs = learned.where(F.col("user").isin(list(ids))).groupBy("user", "item")
-    taken = theirs.agg(F.sum("weight").cast("int").alias("times"), F.max("day").alias("last"))
-    placed = taken.withColumn("place", F.row_number().over(Window.partitionBy("user").orderBy(F.desc("times"), "item")))
-    rows = placed.where(F.col("place") <= SHOWN).orderBy("user", "place").collect()
-    wanted = sorted({row["item"] for row in rows} | {item for row in chosen for item in row["items"]})
-    names = {row["item"]: {"id": row["id"], "title": row["title"]} for row in items.where(F.col("item").isin(wanted)).collect()}
+    """A few users' histories beside their lists; at most USERS x (SHOWN + k) rows come to the driver.
+
+    :param judged: lists that carry reasons.CARRIED
+    :param learned: the interactions that they were made from
+    :param verb: see Recommend
+    """
+    with_past = learned.select("user").distinct().withColumn("past", F.lit(True))
+    in_turn = judged.select("user").join(with_past, "user", "left").orderBy(F.desc_nulls_last("past"), F.xxhash64("user"))
+    chosen = [row["user"] for row in in_turn.limit(USERS).collect()]
+    ids = {row["user"]: row["id"] for row in users.where(F.col("user").isin(chosen)).collect()}
+    taken = learned.where(F.col("user").isin(chosen)).groupBy("user", "item")
+    times = taken.agg(F.sum("weight").cast("int").alias("times"), F.max("day").alias("last"))
+    placed = times.withColumn("place", F.row_number().over(Window.partitionBy("user").orderBy(F.desc("times"), "item")))
+    pasts = placed.where(F.col("place") <= SHOWN).join(items.select("item", "id", "title"), "item").orderBy("place").collect()
+    mine = judged.where(F.col("user").isin(chosen))
+    listed = reasons.places(mine, items, verb=verb, also=("hits",)).orderBy("place").collect()
     return [
         {
-            "user": ids[user["user"]],
+            "user": ids[user],
             "history": [
-                {**names[row["item"]], "times": row["times"], "last": str(EPOCH + timedelta(days=row["last"]))}
-                for row in rows
-                if row["user"] == user["user"]
+                {"id": row["id"], "title": row["title"], "times": row["times"], "last": str(EPOCH + timedelta(days=row["last"]))}
+                for row in pasts
+                if row["user"] == user
             ],
             "list": [
-                {**names[item], "why": _times(times, verb), "hit": hit}
-                for item, times, hit in zip(user["items"], user["baskets"], user["hits"], strict=True)
+                {"id": row["id"], "title": row["title"], "why": row["why"], "hit": row["hits"]}
+                for row in listed
+                if row["user"] == user
             ],
         }
         for user in chosen
     ]
-
-
-def _times(count: int, verb: str) -> str:
-    return f"{verb} {count} times" if count > 1 else f"{verb} once" if count else "new to this user"

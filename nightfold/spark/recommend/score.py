@@ -14,8 +14,7 @@ from nightfold.champion import by, champion, tonight
 from nightfold.pipeline.recommend import Mix
 from nightfold.spark import list_checks, tables
 from nightfold.spark.job import Job, Outcome
-from nightfold.spark.recommend import examples, item_statistics
-from nightfold.spark.recommend.candidates import OVERALL, POPULAR, SEGMENT, TOGETHER
+from nightfold.spark.recommend import examples, item_statistics, reasons
 from nightfold.spark.recommend.parts import part
 from nightfold.spark.recommend.ranker import baseline
 from nightfold.spark.windows import TONIGHT
@@ -26,26 +25,6 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 DECIMALS = 6  # of a score
-REASONS = ["baskets", "last_day", "goes_with", "source"]
-
-
-def why(baskets: Column, last_day: Column, goes_with: Column, source: Column, *, verb: str) -> Column:
-    """Why an item is on a list, in words.
-
-    :param goes_with: the title of an item that he takes
-    :param verb: see Recommend
-    """
-    times = F.when(baskets == 1, F.lit("once")).otherwise(F.concat(baskets.cast("string"), F.lit(" times")))
-    often = F.concat(F.lit(f"{verb} "), times)
-    last = F.concat(F.lit(", last on "), F.date_from_unix_date(last_day).cast("string"))
-    return (
-        F.when(baskets > 0, F.concat(often, last))
-        .when((source.bitwiseAND(TOGETHER) > 0) & goes_with.isNotNull(), F.concat(F.lit("goes with "), goes_with))
-        .when(source.bitwiseAND(POPULAR) > 0, F.lit("popular now"))
-        .when(source.bitwiseAND(SEGMENT) > 0, F.lit("popular among people like you"))
-        .when(source.bitwiseAND(OVERALL) > 0, F.lit("popular at all times"))
-        .otherwise(F.lit("suits your taste"))
-    )
 
 
 def lists(
@@ -59,15 +38,11 @@ def lists(
     """
     *rank, to_lists = model.stages
     rules = {to_lists.repeats: mix.repeats, to_lists.perCategory: mix.per_category or 0}
-    to_lists = to_lists.copy({to_lists.k: n, to_lists.carried: REASONS, **rules})
+    to_lists = to_lists.copy({to_lists.k: n, to_lists.carried: reasons.CARRIED, **rules})
     made = to_lists.transform(PipelineModel(rank).transform(tonight))
-    picked = made.select("user", F.posexplode(F.arrays_zip("items", "scores", *REASONS)).alias("place", "of"))
-    ids = items.select(F.col("item").alias("_item"), "id")
-    titles = items.select(F.col("item").alias("_goes_with"), F.coalesce("title", "id").alias("_title"))
-    named = picked.join(ids, F.col("of.items") == F.col("_item")).join(titles, F.col("of.goes_with") == F.col("_goes_with"), "left")
-    reason = why(F.col("of.baskets"), F.col("of.last_day"), F.col("_title"), F.col("of.source"), verb=verb)
-    entry = F.struct("place", "id", F.round("of.scores", DECIMALS).alias("score"), reason.alias("why"))
-    grouped = named.groupBy("user").agg(_in_order(entry).alias("items"))
+    entry = F.struct("place", "id", F.round("score", DECIMALS).alias("score"), "why")
+    told = reasons.places(made, items, verb=verb)
+    grouped = told.groupBy("user").agg(_in_order(entry).alias("items"))
     nothing = F.array().cast(schemas.SCORES["items"])
     keys = users.select("user", F.col("id").alias("key"))
     return keys.join(grouped, "user", "left").select("key", F.coalesce("items", nothing).alias("items"))

@@ -1,5 +1,6 @@
 """The systems that are judged side by side: the recipe, the champion's recipe, baselines, and the ceiling; all rank the same candidates."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from nightfold.pipeline import Pipeline
@@ -10,7 +11,7 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-CARRIED = ["baskets"]  # of a list's items
+CARRIED = ("baskets",)  # of a list's items: what is new to the user
 METRICS = ("ndcg", "recall", "map")
 NOT_A_FEATURE = ("features", "scaled")  # what is left of an example once it has its score
 
@@ -20,10 +21,10 @@ def scored(recipe: PipelineModel, examples: DataFrame) -> DataFrame:
     return PipelineModel(recipe.stages[:-1]).transform(examples).drop(*NOT_A_FEATURE)
 
 
-def list_maker(recipe: PipelineModel) -> Any:
-    """A recipe's last stage; its lists carry what the page shows."""
+def list_maker(recipe: PipelineModel, carried: Sequence[str] = CARRIED) -> Any:
+    """A recipe's last stage, whose lists carry these columns of their items."""
     to_lists = recipe.stages[-1]
-    return to_lists.copy({to_lists.carried: CARRIED})
+    return to_lists.copy({to_lists.carried: list(carried)})
 
 
 def baselines(recipe: PipelineModel, examples: DataFrame, names: list[str]) -> dict[str, DataFrame]:

@@ -94,6 +94,13 @@ def test_the_evaluation_shows_the_figures_that_it_was_given():
         assert shown in html, shown
 
 
+def test_ids_are_never_broken_and_who_took_nothing_before_has_no_empty_table():
+    listed = [{"id": "79132", "title": None, "why": "popular now", "hit": False}]
+    page = render_evaluation({"examples": [{"user": "u", "history": [], "list": listed}]})
+    assert '<td class="w">79132</td>' in page
+    assert "<h4>History</h4><p>Nothing.</p>" in page
+
+
 def test_predictions_that_were_furthest_off_are_shown_beside_what_came_true():
     example = {"user": EVIL, "label": 1.0, "said": {"recipe": 0.0124, "past events": 3.0}}
     html = render_evaluation({**FIGURES, "task": "classify", "examples": [example]})

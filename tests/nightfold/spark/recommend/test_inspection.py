@@ -1,7 +1,7 @@
 """What the evaluation says of the candidates and of the lists, counted by hand."""
 
 from nightfold.spark.recommend import inspection
-from nightfold.spark.recommend.candidates import POPULAR, REPEAT
+from nightfold.spark.recommend.candidates import POPULAR, REPEAT, TOGETHER
 
 import pytest
 from pyspark.ml.linalg import Vectors
@@ -40,3 +40,27 @@ def test_the_recall_of_candidates_is_of_all_that_was_taken(utc):
         "repeats": {"recall": 0.5, "alone": 0.25, "per_user": 1.0},
         "popular": {"recall": 0.5, "alone": 0.25, "per_user": 1.5},
     }
+
+
+def test_those_with_a_past_are_shown_first_and_every_item_says_why_it_is_listed(utc):
+    new, known = list(range(inspection.USERS)), inspection.USERS
+    lists = [(user, [1], [0.5], [0], [None], [None], [POPULAR], [False]) for user in new]
+    lists.append((known, [1, 0], [0.5, 0.4], [0, 3], [None, 20454], [0, None], [TOGETHER, REPEAT], [True, False]))
+    arrays = (
+        "items array<int>, scores array<double>, baskets array<int>, last_day array<int>, goes_with array<int>, source array<int>"
+    )
+    judged = utc.createDataFrame(lists, f"user int, {arrays}, hits array<boolean>")
+    learned = utc.createDataFrame([(known, 0, 20453, 2), (known, 0, 20454, 1)], "user int, item int, day int, weight int")
+    items = utc.createDataFrame([(0, "00", "milk"), (1, "01", None)], "item int, id string, title string")
+    users = utc.createDataFrame([(user, f"u{user}") for user in (*new, known)], "user int, id string")
+    first, *others = inspection.some_lists(judged, learned, items, users, verb="played")
+    assert first == {
+        "user": f"u{known}",
+        "history": [{"id": "00", "title": "milk", "times": 3, "last": "2026-01-01"}],
+        "list": [
+            {"id": "01", "title": None, "why": "goes with milk", "hit": True},
+            {"id": "00", "title": "milk", "why": "played 3 times, last on 2026-01-01", "hit": False},
+        ],
+    }
+    assert len(others) == inspection.USERS - 1
+    assert [(one["history"], one["list"][0]["why"]) for one in others] == [([], "popular now")] * len(others)

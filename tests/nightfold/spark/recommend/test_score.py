@@ -1,7 +1,7 @@
 """Why an item is on a list, in words, and what somebody gets whom nobody knows."""
 
 from nightfold.pipeline.recommend import Mix
-from nightfold.spark.recommend import score
+from nightfold.spark.recommend import reasons, score
 from nightfold.spark.recommend.candidates import ALS, OVERALL, POPULAR, REPEAT, SEGMENT, TOGETHER
 from nightfold.spark.recommend.list_maker import ListMaker
 
@@ -24,7 +24,7 @@ def test_every_item_says_why_it_is_listed(utc):
         (7, 0, None, None, ALS | OVERALL),
     ]
     frame = utc.createDataFrame(rows, "n int, baskets int, last_day int, goes_with string, source int")
-    why = score.why(*(F.col(name) for name in ("baskets", "last_day", "goes_with", "source")), verb="played")
+    why = reasons.why(*(F.col(name) for name in ("baskets", "last_day", "goes_with", "source")), verb="played")
     words = frame.select("n", why.alias("why"))
     assert [row["why"] for row in words.orderBy("n").collect()] == [
         "played 2 times, last on 2026-01-01",
