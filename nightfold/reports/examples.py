@@ -56,4 +56,4 @@ def _predictions(found: list[Mapping[str, Any]]) -> Iterator[Html]:
     yield tag(
         "p", "Where the recipe was furthest off: what came true in the test window, and what each system had said.", cls="soft"
     )
-    yield tag("div", table(("key", "came true", *systems), rows, numeric=range(1, 2 + len(systems))), cls="card")
+    yield tag("div", table(("key", "came true", *systems), rows, numeric=range(1, 2 + len(systems)), whole=(0,)), cls="card")

@@ -44,20 +44,21 @@ def importance(figures: Mapping[str, Any]) -> Iterator[Html]:
 
 
 def calibration(figures: Mapping[str, Any]) -> Iterator[Html]:
-    """Of the candidates that were given about a third, about a third should have come true."""
+    """Of those that were given about a third, about a third should have come true."""
     found = figures.get("calibration")
     if not found:
         return
+    each = "candidates" if figures.get("task", "recommend") == "recommend" else "keys"
     yield tag(
         "div",
         figure(
             plots.calibration(found),
-            "Each point: candidates of about the same predicted probability. On the line, they came true as often as was said.",
+            f"Each point: {each} of about the same predicted probability. On the line, they came true as often as was said.",
         ),
         tag(
             "div",
             table(
-                ("candidates", "predicted", "came true"),
+                (each, "predicted", "came true"),
                 [[number(entry["candidates"]), percent(entry["predicted"]), percent(entry["observed"])] for entry in found],
                 numeric=(0, 1, 2),
             ),
