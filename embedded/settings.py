@@ -137,9 +137,8 @@ def load(*, home: Path | None = None, environ: Mapping[str, str] | None = None) 
     )
     values["MLFLOW_TRACKING_URI"] = f"http://{HOST}:{values['NIGHTFOLD_MLFLOW_PORT']}"
     values["NIGHTFOLD_AIRFLOW_URL"] = f"http://{HOST}:{values['NIGHTFOLD_AIRFLOW_PORT']}"
-    own = {
-        name: value for name, value in {**kept, **environ}.items() if OF_THE_USER.fullmatch(name) and value and "\n" not in value
-    }
+    said = {name: value for name, value in {**kept, **environ}.items() if OF_THE_USER.fullmatch(name) and value}
+    own = {name: " ".join(value.splitlines()) for name, value in said.items()}  # a connection as JSON may have lines
     return Settings(home=home, values=own | values, environ=environ)
 
 

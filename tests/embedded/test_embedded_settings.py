@@ -1,5 +1,6 @@
 """Settings of the embedded servers: kept, private, and said clearly when they are wrong."""
 
+import json
 import stat
 import threading
 
@@ -73,6 +74,12 @@ def test_what_the_user_has_said_once_is_kept_for_a_start_from_another_shell(tmp_
     assert "HOME" not in kept.values
     assert kept.job_environment()["AIRFLOW_CONN_ERP"] == "postgresql://me:pw@h/shop"
     assert load(home=tmp_path, environ={"NIGHTFOLD_SERVING_RATE": "70"})["NIGHTFOLD_SERVING_RATE"] == "70"
+
+
+def test_a_connection_written_on_several_lines_is_kept_too(tmp_path):
+    connection = {"conn_type": "postgres", "host": "h", "password": "a  b"}
+    save(load(home=tmp_path, environ={"AIRFLOW_CONN_ERP": json.dumps(connection, indent=2)}))
+    assert json.loads(load(home=tmp_path, environ={})["AIRFLOW_CONN_ERP"]) == connection
 
 
 def test_two_servers_cannot_be_given_one_port(tmp_path):
