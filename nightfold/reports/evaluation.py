@@ -29,7 +29,7 @@ from nightfold.reports.examples import examples
 from nightfold.reports.gate import gate
 from nightfold.reports.learning import calibration, candidates, importance
 from nightfold.reports.page import Html, figure, page, section, table, tag
-from nightfold.reports.systems import OURS, compared_of, key_of, metric_of, range_of, systems, three
+from nightfold.reports.systems import OURS, compared_of, key_of, makes_lists, metric_of, range_of, systems, three
 from nightfold.reports.words import NONE, number
 
 DRAWN = 7  # segments in a plot; more would not be read
@@ -39,7 +39,7 @@ def render_evaluation(figures: Mapping[str, Any]) -> str:
     """The page of some figures."""
     made = [(ident, words, list(parts(figures))) for ident, words, parts in _SECTIONS]
     shown = [(ident, words, content) for ident, words, content in made if content]
-    name, what = figures.get("pipeline", "pipeline"), "lists" if figures.get("task", "recommend") == "recommend" else "predictions"
+    name, what = figures.get("pipeline", "pipeline"), "lists" if makes_lists(figures) else "predictions"
     return page(
         title=f"{name}: the {what} of {figures.get('night', 'the night')}",
         subtitle=_subtitle(figures),

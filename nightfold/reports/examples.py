@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from nightfold.reports.page import Html, table, tag
-from nightfold.reports.systems import three
+from nightfold.reports.systems import makes_lists, three
 from nightfold.reports.words import NONE, number
 
 
@@ -19,7 +19,7 @@ def examples(figures: Mapping[str, Any]) -> Iterator[Html]:
     found = figures.get("examples")
     if not found:
         return
-    yield from _lists(found) if figures.get("task", "recommend") == "recommend" else _predictions(found)
+    yield from _lists(found) if makes_lists(figures) else _predictions(found)
 
 
 def _lists(found: list[Mapping[str, Any]]) -> Iterator[Html]:

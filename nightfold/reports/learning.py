@@ -12,6 +12,7 @@ from typing import Any
 
 from nightfold.reports import plots
 from nightfold.reports.page import Html, bars, figure, table, tag
+from nightfold.reports.systems import makes_lists
 from nightfold.reports.words import number, percent
 
 
@@ -35,9 +36,10 @@ def importance(figures: Mapping[str, Any]) -> Iterator[Html]:
         return
     most = max(entry["share"] for entry in found) or 1.0
     rows = [(entry["feature"], entry["share"] / most, percent(entry["share"]), "") for entry in found]
-    lists = figures.get("task", "recommend") == "recommend"
     names = (
-        "nightfold/spark/recommend/ranking_features.py says what each is" if lists else "docs/pipelines.md says how they are named"
+        "nightfold/spark/recommend/ranking_features.py says what each is"
+        if makes_lists(figures)
+        else "docs/pipelines.md says how they are named"
     )
     yield tag("p", f"Share of the trees' gain, or of a linear model's coefficients; {names}.")
     yield tag("div", bars(rows), cls="card")
@@ -48,7 +50,7 @@ def calibration(figures: Mapping[str, Any]) -> Iterator[Html]:
     found = figures.get("calibration")
     if not found:
         return
-    each = "candidates" if figures.get("task", "recommend") == "recommend" else "keys"
+    each = "candidates" if makes_lists(figures) else "keys"
     yield tag(
         "div",
         figure(

@@ -32,6 +32,11 @@ def key_of(figures: Mapping[str, Any]) -> str:
     return str(figures.get("metric", "ndcg"))
 
 
+def makes_lists(figures: Mapping[str, Any]) -> bool:
+    """Whether they are of lists, not of predictions."""
+    return bool(figures.get("task", "recommend") == "recommend")
+
+
 def metric_of(figures: Mapping[str, Any]) -> str:
     """The metric, for people."""
     key = key_of(figures)
@@ -66,7 +71,7 @@ def systems(figures: Mapping[str, Any]) -> Iterator[Html]:
         caption = f"Differences on the same users, paired bootstrap, {certainty_of(figures)}: right of zero, the recipe is better."
         drawn.append(figure(plot, caption))
     yield tag("div", *drawn, cls="pair")
-    head, rows = _lists(figures, measured) if figures.get("task", "recommend") == "recommend" else _predictions(figures, measured)
+    head, rows = _lists(figures, measured) if makes_lists(figures) else _predictions(figures, measured)
     yield tag("div", table(head, rows, numeric=range(1, len(head))), cls="card")
 
 

@@ -23,7 +23,7 @@ PARTS = ("spark-master", "spark-worker-1", "spark-worker-2")
 PAGES = ("/", "/json/", "/app/?appId=1", "/environment/", "/metrics/json/", "/static/webui.css", "/workers/kill/", "/logPage/")
 
 JOB = """
-import json, os, sys, psutil
+import json, os, pathlib, sys, psutil
 from nightfold import pipeline as pipelines
 from nightfold.spark.session import open_session
 spark = open_session(pipelines.named("shop"), name="who works")
@@ -32,7 +32,7 @@ def who(rows):
     import socket, time, nightfold.lake
     assert secret and len(secret) > 20
     time.sleep(0.5)
-    yield os.getcwd().split("/work/app-")[0].rsplit("/", 1)[1], nightfold.lake.__file__
+    yield pathlib.Path.cwd().parents[2].name, nightfold.lake.__file__
 seen = spark.sparkContext.parallelize(range(8), 8).mapPartitions(who).collect()
 listening, said = set(), []
 for process in psutil.process_iter():

@@ -16,7 +16,7 @@ from nightfold.lake import Manifest
 from nightfold.spark import verdicts
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.judging import by_activity, by_value, intervals, reach
-from nightfold.spark.recommend import examples, inspection, reasons, segments, systems
+from nightfold.spark.recommend import examples, inspection, segments, systems
 from nightfold.spark.recommend.parts import part
 from nightfold.spark.recommend.ranker import evaluator
 from nightfold.spark.recommend.systems import METRICS
@@ -49,7 +49,7 @@ def lists_of(
     scored = systems.scored(recipe, made.where((F.col("window") == TEST) & (took | F.col("learn"))))
     scored = kept(scored, f"{job.scratch}/scored")
     candidates = scored.where(took)
-    lists = {RECIPE: systems.list_maker(recipe, reasons.CARRIED).transform(candidates)}
+    lists = {RECIPE: systems.list_maker(recipe, inspection.CARRIED).transform(candidates)}
     lists |= systems.baselines(recipe, candidates, job.pipeline.baselines)
     if theirs:
         fitted = systems.champion(job.pipeline, theirs, made.where((F.col("window") != TEST) & F.col("learn")))

@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 
 NAMED = (("items", schemas.ITEMS), ("users", schemas.USERS))
 USERS = 3  # shown on the page, chosen by a hash of their index, first among those with a past
+CARRIED = [*reasons.CARRIED, "known"]  # what lists to show carry of their items
 SHOWN = 10  # items of a user's history
 BINS = 20
 FEATURES = 20  # shown
@@ -100,12 +101,11 @@ def by_category(judged: dict[str, DataFrame], items: DataFrame) -> list[dict[str
 def some_lists(judged: DataFrame, learned: DataFrame, items: DataFrame, users: DataFrame, *, verb: str) -> list[dict[str, Any]]:
     """A few users' histories beside their lists; at most USERS x (SHOWN + k) rows come to the driver.
 
-    :param judged: lists that carry reasons.CARRIED
+    :param judged: lists that carry CARRIED
     :param learned: the interactions that they were made from
     :param verb: see Recommend
     """
-    with_past = learned.select("user").distinct().withColumn("past", F.lit(True))
-    in_turn = judged.select("user").join(with_past, "user", "left").orderBy(F.desc_nulls_last("past"), F.xxhash64("user"))
+    in_turn = judged.orderBy(F.desc_nulls_last(F.get("known", F.lit(0))), F.xxhash64("user")).select("user")
     chosen = [row["user"] for row in in_turn.limit(USERS).collect()]
     ids = {row["user"]: row["id"] for row in users.where(F.col("user").isin(chosen)).collect()}
     taken = learned.where(F.col("user").isin(chosen)).groupBy("user", "item")

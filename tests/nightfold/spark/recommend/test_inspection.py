@@ -44,12 +44,12 @@ def test_the_recall_of_candidates_is_of_all_that_was_taken(utc):
 
 def test_those_with_a_past_are_shown_first_and_every_item_says_why_it_is_listed(utc):
     new, known = list(range(inspection.USERS)), inspection.USERS
-    lists = [(user, [1], [0.5], [0], [None], [None], [POPULAR], [False]) for user in new]
-    lists.append((known, [1, 0], [0.5, 0.4], [0, 3], [None, 20454], [0, None], [TOGETHER, REPEAT], [True, False]))
+    lists = [(user, [1], [0.5], [0], [None], [None], [POPULAR], [False], [False]) for user in new]
+    lists.append((known, [1, 0], [0.5, 0.4], [0, 3], [None, 20454], [0, None], [TOGETHER, REPEAT], [True, False], [True, True]))
     arrays = (
         "items array<int>, scores array<double>, baskets array<int>, last_day array<int>, goes_with array<int>, source array<int>"
     )
-    judged = utc.createDataFrame(lists, f"user int, {arrays}, hits array<boolean>")
+    judged = utc.createDataFrame(lists, f"user int, {arrays}, hits array<boolean>, known array<boolean>")
     learned = utc.createDataFrame([(known, 0, 20453, 2), (known, 0, 20454, 1)], "user int, item int, day int, weight int")
     items = utc.createDataFrame([(0, "00", "milk"), (1, "01", None)], "item int, id string, title string")
     users = utc.createDataFrame([(user, f"u{user}") for user in (*new, known)], "user int, id string")
