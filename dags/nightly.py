@@ -10,12 +10,14 @@ from nightfold.pipeline import Pipeline
 from nightfold.stages import FLOW
 
 import pendulum
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, TriggerRule
 from nightfold_operators import PromoteOperator, StageOperator, night_of
 from nightfold_timetable import NightTimetable
 
 POOL = "spark"  # its slots bound how many Spark jobs share a machine
 LONGEST_WAIT = 30  # minutes between two tries, unless the pipeline's first wait is longer
+LAST = {"priority_weight": 1, "trigger_rule": TriggerRule.ALL_DONE_MIN_ONE_SUCCESS}
+"""Lists first, then what people look at: once the version is there, or can not be; without clean rows never (docs/decisions/0021)."""
 NIGHT = "{{ night(dag_run, params) }}"
 RUN = "--run={{ dag_run.run_id }}"
 
@@ -100,7 +102,7 @@ def nightly(pipeline: Pipeline) -> DAG:
                 executor_cores=size.executor_cores,
                 num_executors=size.num_executors,
                 pool=POOL,
-                priority_weight=1 if stage.name == "profile" else 10,  # lists first, then what people look at
+                **(LAST if stage.name == "profile" else {"priority_weight": 10}),
                 weight_rule="absolute",
             )
         else:
@@ -115,9 +117,9 @@ def nightly(pipeline: Pipeline) -> DAG:
                 write=pipeline.write.model_dump() if pipeline.write is not None else None,
                 store=pipeline.publish.connection,
             )
-    tasks["ingest"] >> tasks["clean"] >> [tasks["profile"], tasks["features"]]
-    for before, after in pairwise(["features", "train", "evaluate", "score", "publish", "promote"]):
+    for before, after in pairwise(["ingest", "clean", "features", "train", "evaluate", "score", "publish", "promote"]):
         tasks[before] >> tasks[after]
+    [tasks["clean"], tasks["publish"]] >> tasks["profile"]
     return dag
 
 

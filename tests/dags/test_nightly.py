@@ -82,9 +82,14 @@ def test_the_tasks_depend_on_each_other_as_the_data_flows(grocery):
         "train": ["evaluate"],
         "evaluate": ["score"],
         "score": ["publish"],
-        "publish": ["promote"],
+        "publish": ["profile", "promote"],
         "promote": [],
     }
+
+
+def test_the_data_report_comes_after_the_lists_whatever_has_become_of_them(grocery):
+    rules = {task.task_id: task.trigger_rule for task in grocery.tasks}
+    assert rules == {**dict.fromkeys(PROMISED, "all_success"), "profile": "all_done_min_one_success"}
 
 
 def test_one_night_at_a_time_and_none_is_made_up_for(grocery):

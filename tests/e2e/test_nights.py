@@ -70,6 +70,11 @@ def test_a_night_by_hand_ends_with_a_live_list_for_every_household(night, grocer
     assert {answer["key"] for answer in answers(night, "lookup", "grocery", "--all")} == _households(night)
 
 
+def test_the_data_report_has_kept_nobody_from_their_lists(night, grocery):
+    tasks = {task["task_id"]: task for task in night.api.task_instances(GROCERY, grocery)}
+    assert tasks["profile"]["start_date"] > tasks["publish"]["end_date"]
+
+
 def test_the_rest_api_gives_the_same_lists_and_lists_for_baskets(night, grocery):
     file = night.settings.home / "serving" / "keys.json"
     _, key = api_keys.add(file, "test", pipelines=["grocery"], scopes=list(api_keys.SCOPES))
@@ -202,10 +207,17 @@ def test_a_night_without_a_delivery_stops_without_retry_and_live_stays(night, gr
     before = answers(night, "versions", "grocery", "--json")
     run_id = night.trigger(GROCERY, {"ds": "2017-03-02"})
     states = night.ended(GROCERY, run_id, limit=180)
-    assert (states["ingest"], states["clean"]) == ("failed", "upstream_failed")
+    assert (states["ingest"], states["clean"], states["profile"]) == ("failed", "upstream_failed", "upstream_failed")
     assert "no delivery for night 2017-03-02: have it landed, or declare the day" in night.log(GROCERY, run_id, "ingest")
     assert max(task["try_number"] for task in night.api.task_instances(GROCERY, run_id)) == 1
     assert answers(night, "versions", "grocery", "--json") == before
+
+
+def test_a_night_that_makes_no_lists_still_has_its_data_report(night, grocery):
+    run_id = night.trigger(GROCERY, {"ds": "2017-01-10"})  # too few days to learn from
+    states = night.ended(GROCERY, run_id, limit=300)
+    assert (states["features"], states["publish"], states["profile"]) == ("failed", "upstream_failed", "success")
+    assert "nightfold: features failed: " in night.log(GROCERY, run_id, "features")
 
 
 @pytest.mark.slow
