@@ -46,7 +46,8 @@ def pipeline(folder: Path) -> None:
     content["recommend"]["filters"]["only_catalogue"] = False
     content["split"] = {"test_days": 7, "validation_days": 7, "folds": 2}
     content["training"]["windows"] = 1
-    content["training"]["families"] = {"linear": {"reg_param": [1.0, 2.0, 4.0, 8.0]}}
+    content["training"]["families"] = {"linear": {"reg_param": [16.0, 32.0, 64.0, 128.0]}}
+    content["recommend"]["als"] = {"factors": 4, "iterations": 1}
     content["gate"] = {"beat": {}, "champion": -1.0}  # whatever is promoted: this is about the order
     interpreted = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}  # a few rows
     content["resources"] |= {"driver_memory": "1g", "shuffle_partitions": 2, "retry_minutes": 0.05, "conf": interpreted}
