@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
@@ -28,8 +27,6 @@ AFTER_ALL = "9999-12-31"
 """The night of a run that goes after all nights that wait."""
 ABOUT_TO_ASK = (None, "scheduled", "queued", "running")
 """States of a run's first task in which it may not yet have asked for the turn."""
-BEHIND = 10
-"""Niceness of a job that nothing waits for: on one machine those that make the lists go before it."""
 CAUSE = re.compile(r"nightfold: \w+ failed: ")
 """How a job's own word on why it failed starts."""
 WRONG_SETTINGS = re.compile(
@@ -73,11 +70,10 @@ class StageHook(SparkSubmitHook):
     cause: str | None = None
     refused: str | None = None
     """spark-submit's own word on settings that it cannot take: a retry would meet the same."""
-    niceness: int = 0
 
     def submit(self, application: str = "", **kwargs: Any) -> str | None:
         self.log.info("::group::What spark-submit says")
-        return super().submit(application, preexec_fn=lambda: os.nice(self.niceness), **kwargs)
+        return super().submit(application, **kwargs)
 
     def _process_spark_submit_log(self, itr: Iterator[Any]) -> None:
         super()._process_spark_submit_log(self._heard(itr))
@@ -99,7 +95,7 @@ class StageOperator(InTurn, SparkSubmitOperator):
     see the same facts (exit code 65) fails at once. A little job has its JVM's first compiler alone.
 
     :param connections: ids of the Airflow Connections that the job may use
-    :param in_turn: whether it waits for the pipeline's turn; one that does not also stands back for those that do
+    :param in_turn: whether it waits for the pipeline's turn
     :param timezone: the pipeline's
     """
 
@@ -168,7 +164,6 @@ class StageOperator(InTurn, SparkSubmitOperator):
         """With the connections in spark-submit's own environment: of `env_vars`, YARN and Kubernetes would make arguments."""
         hook = super()._get_hook()
         hook.__class__ = StageHook  # the operator names the class that it makes, and has no other place to say so
-        hook.niceness = 0 if self.in_turn else BEHIND
         hook._env = {f"AIRFLOW_CONN_{name.upper()}": _value(connected(name)) for name in self.connections}
         hook._env["SPARK_SUBMIT_OPTS"] = stages.jvm_options(stages.BY_NAME[self.task_id], pipeline=self.pipeline, ds=self.night)
         return hook

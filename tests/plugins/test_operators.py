@@ -30,7 +30,6 @@ SPARK_SUBMIT = """\
 #!/bin/sh
 env > "{folder}/environment"
 printf '%s\\n' "$@" > "{folder}/arguments"
-nice > "{folder}/niceness"
 echo "many lines"
 [ {code} = 137 ] || [ {code} = -9 ] || echo "nightfold: clean failed: sales, night 2017-12-03: too many rejects" >&2
 echo "Traceback (most recent call last):" >&2
@@ -205,13 +204,6 @@ def test_a_stage_that_nothing_is_made_from_does_not_wait(spark_submit, address):
     spark_submit(0)
     store_at(address).take_turn("shop", "another", "2017-12-02", seconds=60)
     assert stage(in_turn=False).execute(context()) is None
-
-
-@pytest.mark.parametrize(("in_turn", "behind"), [(True, 0), (False, 10)])
-def test_a_stage_that_nothing_is_made_from_stands_back_for_the_others(spark_submit, in_turn, behind):
-    folder = spark_submit(0)
-    stage(in_turn=in_turn).execute(context())
-    assert int((folder / "niceness").read_text()) == os.nice(0) + behind
 
 
 def test_a_stage_that_takes_too_long_says_so_in_a_line_of_its_own(spark_submit, monkeypatch, capsys):
