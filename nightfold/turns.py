@@ -14,7 +14,10 @@ from nightfold.store import Store, Turn
 
 LEASE = 120.0  # seconds without a sign of life until others may have it
 SIGN = 20.0  # seconds between two signs: five may be lost, or the store be away for so long
-GAP = 1800.0  # seconds between two tasks of one run: a retry waits up to 30 minutes, a pool may be full
+GAP = (
+    1800.0  # seconds between two tasks of one run at least: how long a retry or a full pool may keep it waiting, its operator knows
+)
+SLACK = 600.0  # seconds until Airflow starts what may start
 ASK = 3.0  # seconds between two questions; the store forgets who has not asked for 30
 
 Say = Callable[[str], None]

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, NoReturn
 
 from nightfold import turns
@@ -30,15 +31,22 @@ def connected(conn_id: str) -> Connection:
         ) from error
 
 
+def holder_of(dag_id: str, run_id: str) -> str:
+    """By what name a run has the turn. Its id alone may be that of a run of another DAG at the same time."""
+    return f"{dag_id}/{run_id}"
+
+
 class TurnTrigger(BaseTrigger):
     """Ask for the turn until the run has it; the task then finds it taken for itself.
 
     :param connection: of the store
     :param holder: the run
+    :param gap: seconds for which it has the turn then, until its task has begun again
     """
 
-    def __init__(self, *, pipeline: str, night: str, holder: str, connection: str) -> None:
+    def __init__(self, *, pipeline: str, night: str, holder: str, connection: str, gap: float) -> None:
         super().__init__()
+        self.gap = gap
         self.pipeline = pipeline
         self.night = night
         self.holder = holder
@@ -46,13 +54,13 @@ class TurnTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         wanted = {"pipeline": self.pipeline, "night": self.night, "holder": self.holder, "connection": self.connection}
-        return f"{type(self).__module__}.{type(self).__name__}", wanted
+        return f"{type(self).__module__}.{type(self).__name__}", {**wanted, "gap": self.gap}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         store = store_at((await BaseHook.aget_connection(self.connection)).get_uri())
         while True:
             try:
-                await asyncio.to_thread(store.take_turn, self.pipeline, self.holder, self.night, seconds=turns.GAP)
+                await asyncio.to_thread(store.take_turn, self.pipeline, self.holder, self.night, seconds=self.gap)
                 yield TriggerEvent("taken")
                 return
             except TurnTaken:
@@ -84,7 +92,7 @@ class InTurn(BaseOperator):
 
         A failure that is not retried ends the run, and leaves the turn.
         """
-        holder, said = str(context["run_id"]), self.log.warning
+        holder, said = holder_of(self.dag_id, str(context["run_id"])), self.log.warning
         try:
             store = self.opened()
             turn = store.take_turn(self.pipeline, holder, self.night, seconds=turns.LEASE)
@@ -105,9 +113,16 @@ class InTurn(BaseOperator):
             raise
         finally:
             try:
-                _ = store.leave_turn(self.pipeline, holder) if over else store.keep_turn(self.pipeline, holder, seconds=turns.GAP)
+                _ = store.leave_turn(self.pipeline, holder) if over else store.keep_turn(self.pipeline, holder, seconds=self.gap)
             except NightfoldError as error:  # the work is done; the turn frees itself
                 said("nightfold: %s", error)
+
+    @property
+    def gap(self) -> float:
+        """Seconds between two of its run's tasks for which the run keeps the turn: a retry may wait as long as it is allowed to, and
+        another pipeline's stage may have the pool's slot until its time is over, which is taken to be as long as this one's."""
+        waits = (self.max_retry_delay, self.execution_timeout)
+        return max([turns.GAP, *(wait.total_seconds() + turns.SLACK for wait in waits if isinstance(wait, timedelta))])
 
     def opened(self) -> Store:
         """The store. Raises BadPipeline when nobody has defined its connection."""
@@ -131,7 +146,7 @@ class InTurn(BaseOperator):
         raise AirflowSkipException(f"nightfold: {why}") from None
 
     def _wait(self, holder: str) -> NoReturn:
-        trigger = TurnTrigger(pipeline=self.pipeline, night=self.night, holder=holder, connection=self.store)
+        trigger = TurnTrigger(pipeline=self.pipeline, night=self.night, holder=holder, connection=self.store, gap=self.gap)
         raise TaskDeferred(trigger=trigger, method_name="resumed")
 
     def resumed(self, context: Context, event: str) -> Any:

@@ -8,6 +8,7 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from nightfold import turns
 from nightfold.lake import Lake, Manifest
 from nightfold.store import store_at
 
@@ -23,7 +24,7 @@ from airflow.sdk.exceptions import (
 )
 from helpers import ROOT, free_port
 from nightfold_operators import StageOperator
-from nightfold_turns import TurnTrigger
+from nightfold_turns import TurnTrigger, holder_of
 from plugins.conftest import NIGHT, SECRET, context
 
 SPARK_SUBMIT = """\
@@ -60,6 +61,9 @@ def stage(**more) -> StageOperator:
     where = {"pipeline": "shop", "night": NIGHT, "store": "store", "timezone": "UTC"}
     job = {"task_id": "clean", "application": "clean.py", "application_args": ["--ds", NIGHT], "name": "shop-clean"}
     return StageOperator(**(job | where | more))
+
+
+RUN = holder_of(stage().dag_id, "run 1")
 
 
 def test_a_stage_that_ends_well_is_a_success(spark_submit):
@@ -121,12 +125,12 @@ def test_a_run_has_the_turn_from_task_to_task_and_leaves_it_when_it_fails_for_go
     store = store_at(address)
     spark_submit(0)
     stage().execute(context())
-    assert store.turn("shop").holder == "run 1"
-    assert store.turn("shop").seconds_left > 1000, "until its next task"
+    assert store.turn("shop").holder == RUN
+    assert 1000 < store.turn("shop").seconds_left <= turns.GAP, "until its next task"
     spark_submit(1)
     with pytest.raises(AirflowException):
         stage().execute(context(try_number=2))
-    assert store.turn("shop").holder == "run 1", "it is tried again"
+    assert store.turn("shop").holder == RUN, "it is tried again"
     with pytest.raises(AirflowException):
         stage().execute(context(try_number=3))
     assert store.turn("shop") is None, "that was the last try"
@@ -134,6 +138,29 @@ def test_a_run_has_the_turn_from_task_to_task_and_leaves_it_when_it_fails_for_go
     with pytest.raises(AirflowFailException):
         stage().execute(context())
     assert store.turn("shop") is None
+
+
+@pytest.mark.parametrize("limit", ["execution_timeout", "max_retry_delay"])
+def test_a_run_keeps_the_turn_for_as_long_as_a_retry_or_a_full_pool_may_keep_it_waiting(spark_submit, address, limit):
+    store = store_at(address)
+    spark_submit(0)
+    long = stage(**{limit: timedelta(hours=2)})
+    long.execute(context())
+    assert 2 * 3600 < store.turn("shop").seconds_left <= 2 * 3600 + turns.SLACK
+    store.leave_turn("shop", RUN)
+    store.take_turn("shop", "another", "2017-12-02", seconds=60)
+    with pytest.raises(TaskDeferred) as waiting:
+        long.execute(context())
+    assert waiting.value.trigger.serialize()[1]["gap"] == 2 * 3600 + turns.SLACK
+
+
+def test_runs_of_two_dags_at_the_same_time_have_the_turn_one_after_the_other(spark_submit, address):
+    """nightfold_maintenance and a night whose cron says 13:00 UTC get one id."""
+    store, at_one = store_at(address), "scheduled__2017-12-04T13:00:00+00:00"
+    spark_submit(0)
+    store.take_turn("shop", holder_of("nightfold_maintenance", at_one), "9999-12-31", seconds=60)
+    with pytest.raises(TaskDeferred):
+        stage().execute(context(at_one))
 
 
 def test_while_another_run_has_the_turn_a_task_waits_outside_the_pool_and_goes_on_when_it_is_its_own(spark_submit, address):
@@ -152,7 +179,7 @@ def test_while_another_run_has_the_turn_a_task_waits_outside_the_pool_and_goes_o
         return (await asyncio.wait_for(anext(trigger.run()), 30)).payload
 
     assert asyncio.run(fires()) == "taken"
-    assert store.turn("shop").holder == "run 1"
+    assert store.turn("shop").holder == RUN
     assert stage().resumed(context(), event="taken") is None
     assert (folder / "arguments").exists()
 
@@ -174,7 +201,7 @@ def test_an_older_run_that_has_begun_goes_first_though_it_asks_later(spark_submi
         stage(task_id="ingest").execute(context("younger", before=run_of("2017-12-02"), state=state))
     assert not (folder / "arguments").exists(), "nothing was started"
     assert stage(task_id="ingest", night="2017-12-02").execute(context("older")) is None
-    assert store_at(address).turn("shop").holder == "older"
+    assert store_at(address).turn("shop").holder == f"{stage().dag_id}/older"
 
 
 @pytest.mark.parametrize(
