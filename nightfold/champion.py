@@ -10,7 +10,7 @@ from nightfold.errors import NightRefused
 from nightfold.lake import Lake, Manifest
 from nightfold.store import Store, VersionManifest
 
-BAD = "bad"
+BAD, LIVE = "bad", "live"
 CHALLENGER: dict[str, Any] = {"kind": "challenger"}
 """What a verdict serves when tonight's own model is promoted."""
 REFUSED = "refused"
@@ -42,13 +42,22 @@ def champion(lake: Lake, store: Store, ds: str) -> Champion | None:
         return Champion(live.version, live.night, live.facts, live.metrics)
     if live is None:
         return None
-    bad = {version.manifest.version for version in store.versions(lake.pipeline) if version.state == BAD}
+    bad = _left(store, lake.pipeline)
     nights = [night for night in lake.nights("promotion") if night < ds]
     for night in reversed(nights):
         facts = lake.get("promotion", night).facts
         if facts["version"] not in bad:
             return Champion(facts["version"], night, facts["facts"], facts["metrics"])
     return None
+
+
+def _left(store: Store, pipeline: str) -> set[str]:
+    """Versions that somebody rolled back from, also those that the store no longer keeps; not one that was served again since."""
+    last: dict[str, str] = {}
+    for change in store.history(pipeline):  # the newest first
+        if change.state in (BAD, LIVE):
+            last.setdefault(change.version, change.state)
+    return {version for version, state in last.items() if state == BAD}
 
 
 def record(lake: Lake, promoted: VersionManifest) -> None:
