@@ -1,9 +1,9 @@
 """What may go: attempts that never counted, or no longer do, old nights of what can be computed anew, old rows, MLflow's old runs.
 
 No attempt is removed that a kept manifest leads to, whatever its name: roll-ups name data of other nights. A version that the store
-keeps keeps its whole night, and the twin of its model, also when that night was trained again since; the last night of every dataset
-stays; and the last attempt's folder stays, for the next number is taken from it. Raw rows go by their age alone: what is clean stays
-clean without them.
+keeps keeps its whole night, and the lists and the model that it was made of, also when that night was taken again since; the last
+night of every dataset stays; and the last attempt's folder stays, for the next number is taken from it. Raw rows go by their age
+alone: what is clean stays clean without them.
 """
 
 import json
@@ -47,7 +47,7 @@ def doomed(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str, now: dateti
     going, counting = _manifests(lake, pipeline, ds=ds, wanted=_wanted(store, pipeline))
     rows, without = _rows(lake, pipeline, counting, ds=ds)
     stay = [manifest for manifest in counting if (manifest.dataset, manifest.night) not in without]
-    alive = {folder for manifest in stay for folder in _leads_to(manifest)} | _served(store, pipeline)
+    alive = {folder for manifest in stay for folder in _leads_to(manifest)} | _served(lake, store, pipeline, ds=ds)
     since = now - timedelta(days=pipeline.retention.attempts_days)
     return [*going, *rows, *_folders(lake, alive, since=since)]
 
@@ -119,10 +119,15 @@ def _wanted(store: Store, pipeline: Pipeline) -> set[str]:
     return {manifest.night for manifest in kept} | {recipe["night"] for recipe in recipes if "night" in recipe}
 
 
-def _served(store: Store, pipeline: Pipeline) -> set[str]:
-    """Folders of the attempts that hold the twin of a version's model, below the lake's root."""
-    twins = [version.manifest.facts.get("twin") for version in store.versions(pipeline.pipeline)]
-    return {_attempt_of(twin) for twin in twins if twin is not None}
+def _served(lake: Lake, store: Store, pipeline: Pipeline, *, ds: str) -> set[str]:
+    """Folders of the attempts that a kept version was made by, below the lake's root, though its night may have been taken again since:
+    its lists, its model and the twin of it; and lists that readers got, for they are yet to be judged by what came true."""
+    days = pipeline.retention.nights_days
+    nights = [night for night in lake.nights("promotion") if days is None or night >= _before(ds, days)]
+    read = [promoted.facts["facts"].get("lists") for promoted in lake.find_all("promotion", nights).values()]
+    kept = [version.manifest.facts for version in store.versions(pipeline.pipeline)]
+    made = [path for facts in kept for path in (facts.get("twin"), facts.get("lists"), facts.get("recipe", {}).get("data"))]
+    return {_attempt_of(path) for path in (*made, *read) if path is not None}
 
 
 def _before(ds: str, days: int) -> str:

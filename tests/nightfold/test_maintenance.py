@@ -92,6 +92,27 @@ def test_the_twin_of_a_version_that_the_store_keeps_stays_also_when_its_night_wa
     assert not {served, again} & set(gone), "what serves the version is not in the attempt that counts now"
 
 
+def test_the_lists_and_the_model_of_a_kept_version_stay_when_its_night_was_taken_again(store):
+    model, lists = (attempt(dataset, FIRST) for dataset in ("model", "scores"))
+    for dataset in ("model", "scores"):
+        attempt(dataset, FIRST)
+        attempt(dataset, SECOND)
+    store.announce("shop", "v", "a")
+    facts = {"lists": f"{lists}/lists", "recipe": {"kind": "model", "night": FIRST, "data": model}}
+    manifest = {"night": FIRST, "attempt": "a", "published_at": "", "keys": 0, "checksum": "", "model": ""}
+    store.seal(VersionManifest(pipeline="shop", version="v", **manifest, facts=facts))
+    assert not {model, lists} & set(going(store))
+
+
+@pytest.mark.parametrize(("days", "stay"), [(None, True), (60, True), (10, False)])
+def test_lists_that_readers_got_stay_until_they_are_judged_though_their_night_was_taken_again(store, days, stay):
+    read, again = attempt("scores", FIRST), attempt("scores", FIRST)
+    attempt("scores", SECOND)
+    attempt("promotion", FIRST, version="v", facts={"lists": f"{read}/lists"}, metrics={})
+    gone = going(store, ds="2026-02-01", **({"nights_days": days} if days else {}))
+    assert (read not in gone, again not in gone) == (stay, stay)
+
+
 def taken(*nights: str, history: int = 100) -> dict[str, dict[str, str]]:
     """Rows of some nights, each in an attempt of its own, and a roll-up a night of the last ones; layer → night → folder."""
     folders: dict[str, dict[str, str]] = {layer: {} for layer in ("raw", "rejected", "clean")}
