@@ -52,22 +52,23 @@ def erase(target: WriteBack, uri: str, key: str, *, dry_run: bool = False) -> in
 
 
 def withdraw(target: WriteBack, uri: str, lake: Lake, live: VersionManifest) -> str:
-    """Back to a version that is live again: rows of later nights go, and its own take the place of another version's of its night;
-    returns one line for people.
+    """Back to a version that is live again: rows of later nights go, and its own take the place of another version's of its night, or
+    come where none are; returns one line for people.
 
     Raises BadPipeline when it is no PostgreSQL, WriteBackFailed.
     """
     night, back = date.fromisoformat(live.night), f"back to night {live.night}"
     said = f"{_delete(target, uri, 'night > $1', night, what=back):,} rows of later nights are taken out of table {target.table}"
+    own = _delete(target, uri, "night = $1 AND version = $2", night, live.version, what=back, dry_run=True)
     others = ("night = $1 AND version <> $2", night, live.version)
-    if not _delete(target, uri, *others, what=back, dry_run=True):
+    if (own or not live.keys) and not _delete(target, uri, *others, what=back, dry_run=True):
         return said
     if lake.exists(str(live.facts.get("lists"))):
         return f"{said}; {replace(target, uri, lake, live)}"
     gone = _delete(target, uri, *others, what=back)
     raise WriteBackFailed(
         f"table {target.table}: {gone:,} rows of night {live.night} were of another version and are taken out, but those of {live.version} "
-        "are no longer in the lake: after `nightfold release`, clear `score` of that night"
+        "are not there, and no longer in the lake: after `nightfold release`, clear `score` of that night"
     )
 
 

@@ -21,7 +21,7 @@ from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 from airflow.sdk import Connection, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
-from nightfold_turns import InTurn, connected
+from nightfold_turns import InTurn, connected, holder_of
 
 AFTER_ALL = "9999-12-31"
 """The night of a run that goes after all nights that wait."""
@@ -122,7 +122,7 @@ class StageOperator(InTurn, SparkSubmitOperator):
         night = _night_of_interval(before, self.timezone) or (before.conf or {}).get("ds")
         states = ti.get_task_states(dag_id=self.dag_id, run_ids=[before.run_id]).get(before.run_id, {})
         if night and night < self.night and states.get(self.task_id) in ABOUT_TO_ASK:
-            self.expect(before.run_id, night)
+            self.expect(holder_of(self.dag_id, before.run_id), night)
 
     def _submit(self, context: Context) -> None:
         try:
@@ -208,8 +208,8 @@ class PromoteOperator(InTurn):
         try:
             store = self.opened()
             target = WriteBack(**self.write) if self.write is not None else None
-            write = written_back(target, self.pipeline, lambda connection: connected(connection).get_uri())
-            outcome = promote(store, self.pipeline, self.night, token=turn.token, keep=self.keep, write=write)
+            table = written_back(target, self.pipeline, lambda connection: connected(connection).get_uri())
+            outcome = promote(store, self.pipeline, self.night, token=turn.token, keep=self.keep, table=table)
         except (PromotionHeld, OlderNight) as error:
             self.skipped(error)
         except NightfoldError as error:

@@ -14,8 +14,8 @@ from nightfold.spark.job import Job, run_plain
 
 
 def main(job: Job) -> str:
-    write = written_back(job.pipeline.write, job.pipeline.pipeline, connection_uri)
-    return promote(job.store, job.pipeline.pipeline, job.ds, token=job.turn.token, keep=job.pipeline.publish.keep, write=write)
+    table = written_back(job.pipeline.write, job.pipeline.pipeline, connection_uri)
+    return promote(job.store, job.pipeline.pipeline, job.ds, token=job.turn.token, keep=job.pipeline.publish.keep, table=table)
 
 
 if __name__ == "__main__":

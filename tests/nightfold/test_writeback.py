@@ -1,8 +1,8 @@
 """Predictions in a shop's own PostgreSQL: a night is replaced whole, or stays as it was."""
 
-from nightfold import cli, schemas
-from nightfold.errors import BadPipeline
-from nightfold.lake import Lake
+from nightfold import cli, promotion, schemas
+from nightfold.errors import BadPipeline, OlderNight, PromotionHeld
+from nightfold.lake import Lake, Manifest
 from nightfold.pipeline.predict import WriteBack
 from nightfold.spark import tables
 from nightfold.store import VersionManifest, store_at
@@ -84,7 +84,8 @@ def manifest(version: str, night: str) -> VersionManifest:
 def test_after_a_rollback_the_newest_night_is_the_one_that_is_live(write, uri):
     back = lambda version, night: withdraw(TARGET, uri, Lake("shop"), manifest(version, night))  # noqa: E731
     none = "0 rows of later nights are taken out of table predictions"
-    assert back("v1", FIRST) == none, "nothing was ever written"
+    with pytest.raises(WriteBackFailed, match=r"0 rows .* but those of v1 are not there, and no longer in the lake"):
+        back("v1", FIRST)
     for version, night in (("v1", FIRST), ("v2", SECOND), ("v3", "2026-01-03")):
         write(version, night, {"007": 1.5, "008": 2.5})
     assert back("v2", SECOND) == "2 rows of later nights are taken out of table predictions"
@@ -98,6 +99,88 @@ def test_after_a_rollback_the_newest_night_is_the_one_that_is_live(write, uri):
     ):
         back("v0", SECOND)
     assert {row[0] for row in rows(uri)} == {FIRST}
+
+
+def test_after_a_rollback_the_rows_of_what_is_live_come_where_they_had_failed(write, uri):
+    write("v1", FIRST, {"007": 1.5})
+    write("v2", SECOND, {"007": 2.5})
+    erase(TARGET, uri, "007")  # as if the database had been down for both
+    said = withdraw(TARGET, uri, Lake("shop"), manifest("v1", FIRST))
+    assert said == f"0 rows of later nights are taken out of table predictions; 1 rows of night {FIRST} in table predictions"
+    assert rows(uri) == [(FIRST, "007", 1.5, "v1")]
+
+
+@pytest.fixture
+def staged(write, uri, valkey_uri, monkeypatch):
+    """Stage a night's version, whose rows lie in the lake; the store, and what promotes."""
+    address = valkey_uri.removesuffix("/0") + "/9"
+    with redis.Redis.from_url(address) as client:
+        client.flushdb()
+    monkeypatch.setattr(promotion, "crown", lambda live: None)  # MLflow has tests of its own
+    store, table = store_at(address), promotion.written_back(TARGET, "shop", lambda connection: uri)
+
+    def promoted(version: str, night: str) -> str:
+        return promotion.promote(store, "shop", night, token=store.begin("shop"), keep=3, table=table)
+
+    def made(version: str, night: str) -> None:
+        write(version, night, {version: 1.5})
+        erase(TARGET, uri, version)
+        store.announce("shop", version, "a")
+        store.write_fallback("shop", version, "a", b"[]")
+        store.seal(manifest(version, night))
+        facts = {"version": version, "keys": 1}
+        Lake("shop").commit(Manifest(pipeline="shop", dataset="version", night=night, attempt="1", fingerprint="f", facts=facts))
+
+    return store, made, promoted
+
+
+def test_a_night_whose_rows_failed_gets_them_when_promote_is_cleared_though_a_newer_one_is_live(staged, uri, monkeypatch):
+    store, made, promoted = staged
+    made("v1", FIRST)
+    with monkeypatch.context() as down:
+        down.setattr("nightfold.writeback.replace", failing)
+        with pytest.raises(WriteBackFailed):
+            promoted("v1", FIRST)
+    made("v2", SECOND)
+    promoted("v2", SECOND)
+    made("unread", "2026-01-01")
+    assert [row[3] for row in rows(uri)] == ["v2"]
+    with pytest.raises(OlderNight, match=r"only `nightfold rollback shop --to VERSION` goes back$"):
+        promoted("unread", FIRST)
+    assert [row[3] for row in rows(uri)] == ["v2"], "readers never got it"
+    Lake("shop").commit(
+        *[Lake("shop").get("version", FIRST).model_copy(update={"attempt": "2", "facts": {"version": "v1", "keys": 1}})]
+    )
+    with pytest.raises(OlderNight, match=f"it was live before: 1 rows of night {FIRST} in table predictions"):
+        promoted("v1", FIRST)
+    assert [row[3] for row in rows(uri)] == ["v1", "v2"]
+    assert store.live("shop").version == "v2"
+
+
+def failing(*_: object) -> str:
+    raise WriteBackFailed("down")
+
+
+def test_a_rollback_while_the_rows_are_written_is_followed_by_the_table(staged, uri, monkeypatch):
+    store, made, promoted = staged
+    made("v1", FIRST)
+    promoted("v1", FIRST)
+    made("v2", SECOND)
+    real, crowned = replace, []
+
+    def meanwhile(target, uri, lake, live) -> str:
+        if live.version == "v2":
+            store.rollback("shop")  # and its `withdraw` sees no row of v2 yet
+        return real(target, uri, lake, live)
+
+    monkeypatch.setattr(promotion, "crown", lambda live: crowned.append(live.version))
+    monkeypatch.setattr("nightfold.writeback.replace", meanwhile)
+    with pytest.raises(
+        PromotionHeld,
+        match="v2 was live, and somebody rolled back from it meanwhile: v1 is live; 1 rows of later nights are taken out",
+    ):
+        promoted("v2", SECOND)
+    assert ([row[3] for row in rows(uri)], crowned) == (["v1"], ["v2", "v1"])
 
 
 @pytest.mark.parametrize("up", [True, False])

@@ -8,6 +8,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowSkipException, TaskDeferred
 from helpers import free_port
 from nightfold_operators import PromoteOperator
+from nightfold_turns import holder_of
 from plugins.conftest import NIGHT, SECRET, context
 
 
@@ -39,9 +40,12 @@ def published(store: Store, version: str, night: str = NIGHT) -> None:
     Lake("shop").commit(Manifest(pipeline="shop", dataset="version", night=night, attempt="a", fingerprint="f", facts=facts))
 
 
+def operator(night: str = NIGHT, wanted: str = "True") -> PromoteOperator:
+    return PromoteOperator(task_id="promote", pipeline="shop", night=night, wanted=wanted, keep=3, store="kv_default")
+
+
 def promote(night: str = NIGHT, wanted: str = "True") -> str:
-    operator = PromoteOperator(task_id="promote", pipeline="shop", night=night, wanted=wanted, keep=3, store="kv_default")
-    return operator.execute(context())
+    return operator(night, wanted).execute(context())
 
 
 def test_the_nights_version_is_served_from_now_on(store):
@@ -109,7 +113,7 @@ def test_a_store_that_is_down_is_tried_again(store, monkeypatch):
 
 def test_a_promotion_ends_the_runs_turn_however_it_ends(store):
     published(store, "v1")
-    store.take_turn("shop", "run 1", NIGHT, seconds=60)
+    store.take_turn("shop", holder_of(operator().dag_id, "run 1"), NIGHT, seconds=60)
     promote()
     assert store.turn("shop") is None
     with pytest.raises(AirflowSkipException):
