@@ -8,7 +8,7 @@ Raises  TooManyRejects           when the source has changed: stop the night, do
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 
 from nightfold import fingerprint, rollup, schemas
@@ -44,12 +44,21 @@ class Wanted:
     """Night → what the roll-up of `ingest` says of it."""
     prints: dict[str, str]
     """Night → fingerprint that its clean rows will have."""
+    judged_by: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Night → source → the fingerprint of its clean rows of that same night, which decide what is refused of this one."""
     left: int = 0
     """Of those kept: nights whose raw rows retention has let go, so that they stay as older rules have cleaned them."""
 
+    def print_of(self, night: str) -> str | None:
+        """The fingerprint of a night's clean rows."""
+        return self.prints.get(night) or (self.kept[night].fingerprint if night in self.kept else None)
 
-def plan(job: Job, name: str, ingested: Manifest) -> Wanted:
-    """Hold raw against what is clean."""
+
+def plan(job: Job, name: str, ingested: Manifest, others: Mapping[str, Wanted]) -> Wanted:
+    """Hold raw against what is clean.
+
+    :param others: of those that it refers to
+    """
     source = job.pipeline.sources[name]
     rules = fingerprint.digest(
         source.model_dump(
@@ -59,8 +68,10 @@ def plan(job: Job, name: str, ingested: Manifest) -> Wanted:
         job.pipeline.timezone,
     )
     nights = ingested.facts["sources"][name]
-    prints = {night: fingerprint.digest(rules, entry["fingerprint"]) for night, entry in nights.items()}
-    before = job.lake.find_all(f"clean/{name}", prints)
+    before = job.lake.find_all(f"clean/{name}", nights)
+    judges = {other: others[other] for other in looked_up(source)}
+    judged_by = {night: _judged_by(job, judges, night, before.get(night)) for night in nights}
+    prints = {night: fingerprint.digest(rules, entry["fingerprint"], judged_by[night]) for night, entry in nights.items()}
     kept = {night: m for night, m in before.items() if m.fingerprint == prints[night]}
     gone = [night for night in prints if night not in kept and nights[night]["data"] and not job.lake.exists(nights[night]["data"])]
     for night in gone:
@@ -71,7 +82,19 @@ def plan(job: Job, name: str, ingested: Manifest) -> Wanted:
             )
     kept |= {night: before[night] for night in gone}
     fresh = [night for night in prints if night not in kept]
-    return Wanted(kept=kept, entries={n: nights[n] for n in fresh}, prints={n: prints[n] for n in fresh}, left=len(gone))
+    wanted = ({night: of[night] for night in fresh} for of in (nights, prints, judged_by))
+    return Wanted(kept, *wanted, left=len(gone))
+
+
+def _judged_by(job: Job, judges: Mapping[str, Wanted], night: str, before: Manifest | None) -> dict[str, str]:
+    """What is, or was, known of a night's own rows of the sources that decide. A snapshot that was not there yet when the night was
+    cleaned decides nothing of it later (docs/decisions/0013)."""
+    found = dict(before.facts.get("judged_by", {})) if before is not None else {}
+    for other, wanted in judges.items():
+        now = wanted.print_of(night)
+        if now is not None and (before is None or other in found or job.pipeline.sources[other].nightly):
+            found[other] = now
+    return found
 
 
 def looked_up(source: FileSource | TableSource) -> list[str]:
@@ -162,7 +185,7 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Wanted, done: Partiti
             fingerprint=wanted.prints[night],
             data=f"{place[layer]}/part={night}" if count else None,
             rows=count,
-            facts={"by_reason": found[night], "raw": entries[night]["fingerprint"]},
+            facts={"by_reason": found[night], "raw": entries[night]["fingerprint"], "judged_by": wanted.judged_by[night]},
         )
     job.lake.commit(*manifests["rejected"].values())
     job.lake.commit(*manifests["clean"].values())
@@ -173,7 +196,9 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Wanted, done: Partiti
 def planned(job: Job) -> str:
     """The roll-up's fingerprint if nothing is to be cleaned; else one that no roll-up has."""
     ingested = job.lake.get("ingest", job.ds)
-    job.plan = {name: plan(job, name, ingested) for name in job.pipeline.sources_in_order()}
+    job.plan = {}
+    for name in job.pipeline.sources_in_order():
+        job.plan[name] = plan(job, name, ingested, job.plan)
     if any(wanted.prints for wanted in job.plan.values()):
         return f"new in {job.attempt}"
     return rollup.fingerprint_of({name: wanted.kept for name, wanted in job.plan.items()})

@@ -110,6 +110,25 @@ def test_a_reference_refuses_or_keeps_by_rule(spark, home, missing, kept, refuse
     assert [row["_reason"] for row in rows(spark, "rejected", FIRST)] == ["article: not in goods.id"] * refused
 
 
+@pytest.mark.parametrize("delivery", ["nightly", "snapshot"])
+def test_what_was_refused_follows_when_what_it_refers_to_is_mended(spark, home, delivery):
+    refers = {"references": [{"column": "article", "to": "goods.id", "missing": "refuse"}], "max_rejected": 0.5}
+    goods = GOODS if delivery == "nightly" else {**GOODS, "path": "shop/goods.jsonl", "delivery": "snapshot"}
+    pipeline = tiny_shop({"sources": {"sales": refers, "goods": goods}})
+    articles = lambda *ids: land(home, f"shop/{place}.jsonl", [json.dumps({"id": each}) for each in ids])  # noqa: E731
+    for night in (FIRST, SECOND):
+        place = f"goods/{night}" if delivery == "nightly" else "goods"
+        articles("0042")
+        land(home, f"shop/sales/{night}.csv", [HEAD, *(f"007,{article},t1,1,{night} 10:00:00" for article in ("0042", "0043"))])
+        assert both(pipeline, night) == "2 rows cleaned, 1 rejected, 0 duplicates"
+    articles("0042", "0043")
+    intake.ask_again(Lake("shop"), "goods", SECOND)
+    assert both(pipeline, SECOND) == "4 rows cleaned, 0 rejected, 0 duplicates"
+    assert Lake("shop").get("rejected/sales", SECOND).rows == 0
+    assert rollup.rows(Lake("shop").get("clean", SECOND), "sales") == {FIRST: 1, SECOND: 2}, "each by its own night's"
+    assert both(pipeline, SECOND).endswith("reused)")
+
+
 def test_an_accepted_empty_night_is_clean_and_empty(spark, home):
     pipeline = tiny_shop({"sources": {"sales": {"empty": "accept"}}})
     land(home, f"shop/sales/{FIRST}.csv", [HEAD])
@@ -129,7 +148,7 @@ def test_more_nights_than_partitions_are_cleaned_alike(spark, home):
         land(home, f"shop/sales/{night}.csv", [HEAD, f"007,0042,t1,1,{night} 10:00:00", f"007,0042,t1,2,{night} 10:00:00"])
     pipeline = tiny_shop({"sources": {"sales": PER_TICKET}})
     assert both(pipeline, nights[-1]) == "6 rows cleaned, 0 rejected, 6 duplicates"
-    wanted = clean.plan(job("clean", pipeline, nights[-1]), "sales", Lake("shop").get("ingest", nights[-1]))
+    wanted = clean.plan(job("clean", pipeline, nights[-1]), "sales", Lake("shop").get("ingest", nights[-1]), {})
     assert (list(wanted.kept), wanted.entries, wanted.prints) == (nights, {}, {})
 
 
