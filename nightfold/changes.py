@@ -1,5 +1,6 @@
 """Pasts that changed: deliveries that came otherwise, or later, than when their night was taken, and what was published from them."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from nightfold.lake import Lake
@@ -32,24 +33,23 @@ def facts(changes: list[dict[str, Any]]) -> dict[str, Any]:
     return {"changes": ordered[:SHOWN], "changes_noticed": len(ordered)}
 
 
-def mark(store: Store, lake: Lake, *, ds: str, but: str) -> list[str]:
-    """Say on every kept version that was made from other data than is known by night `ds`; returns the marked versions' names.
+def mark(store: Store, lake: Lake, sources: Iterable[str], *, but: str) -> list[str]:
+    """Say on every kept version that was published before data of its nights were taken again, or late; returns the marked versions' names.
 
-    What earlier nights have noticed is said, too: they may have been refused, and have published nothing.
+    The nights of raw say what was taken when, whatever became of the run that took it.
 
-    :param but: the version that was made from just these data
+    :param but: the version that was made from what is there now
     """
     others = [version.manifest for version in store.versions(lake.pipeline) if version.manifest.version != but]
-    since = min((kept.night for kept in others), default=ds)
-    nights = [night for night in lake.nights("ingest") if since < night < ds]
+    if not others:
+        return []
+    since = min(kept.published_at for kept in others)
+    taken = [raw for source in sources for raw in lake.committed_since(f"raw/{source}", since).values() if raw.facts.get("change")]
     marked = []
-    for night, ingested in sorted(lake.find_all("ingest", [*nights, ds]).items()):
-        noticed = [change for change in ingested.facts.get("changes", []) if change["done"] == "taken"]
+    for raw in sorted(taken, key=lambda raw: (raw.committed_at, raw.dataset, raw.night)):
+        change = raw.facts["change"]
         for kept in others:
-            if night < ds and (kept.night >= night or kept.published_at > ingested.committed_at):
-                continue  # it was made with them
-            older = [change for change in noticed if change["night"] <= kept.night]
-            said = [store.remark(lake.pipeline, kept.version, f"{words(change)} by the night of {night}") for change in older]
-            if any(said):
+            older = change["done"] == "taken" and raw.night <= kept.night and kept.published_at <= raw.committed_at
+            if older and store.remark(lake.pipeline, kept.version, f"{words(change)} by the night of {change['by']}"):
                 marked.append(kept.version)
     return list(dict.fromkeys(marked))

@@ -4,7 +4,7 @@ A night that was taken and has changed since, came late, or has left the landing
 kept or refused as the source's `changed` and `gone` say.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
@@ -40,8 +40,10 @@ class Plan:
     looked: dict[str, Manifest] = field(default_factory=dict)
     """Nights of a table that are committed, and are read again to compare."""
     again: dict[str, Manifest] = field(default_factory=dict)
-    """Those of `nights` that were taken with rows, and are now to be read otherwise."""
+    """Those of `nights` and `files` that are taken, and are now to be read otherwise or again; of `files` a snapshot's only."""
     changes: list[Change] = field(default_factory=list)
+    cleared: str | None = None
+    """Deliveries of nights before this one have been cleared away from the landing place: that they are not there is no change."""
 
     @property
     def done(self) -> bool:
@@ -137,12 +139,13 @@ def _snapshot(lake: Lake, ds: str, name: str, source: FileSource | TableSource) 
     taken = lake.find(f"raw/{name}", ds)
     if taken is not None and taken.facts.get("rules") == rules(source) and not _asked(taken):
         return Plan(kept={ds: taken}, files={}, nights=[])  # a snapshot is history once it is taken
+    again = {} if taken is None else {ds: taken}
     if isinstance(source, TableSource):
-        return Plan(kept={}, files={}, nights=[ds])
+        return Plan(kept={}, files={}, nights=[ds], again=again)
     files = landing.snapshot(source)
     if not files:
         raise BadInput(f"{landing.location(source)}: the snapshot for night {ds} is not there: have it delivered, then run again")
-    return Plan(kept={}, files={ds: landing.hashed(files, [])}, nights=[])
+    return Plan(kept={}, files={ds: landing.hashed(files, [])}, nights=[], again=again)
 
 
 def _files(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: FileSource) -> Plan:
@@ -156,21 +159,24 @@ def _files(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: FileSourc
     kept = {night: manifest for night, manifest in before.items() if night not in landed}  # landing is no archive; raw is
     if asked := [night for night, manifest in kept.items() if _asked(manifest)]:
         raise BadInput(f"{landing.place(source, asked[0])}: night {asked[0]} is to be taken again and is not there: have it landed")
-    cleared = min(landed, default=ds)  # old deliveries are cleared away, the oldest first: these are no change
+    cleared = _cleared(lake, name, landed, before, ds)
     changes = [
         gone(name, source, night, where=landing.place(source, night), was=manifest.fingerprint)
         for night, manifest in kept.items()
         if night > cleared
     ]
     files: dict[str, list[LandedFile]] = {}
-    last = _last_run(lake, ds)
+    newest, last = (
+        max(lake.nights(f"raw/{name}"), default=""),
+        max(lake.nights("ingest"), default=""),
+    )  # of any run, also a later one
     for night, found in landed.items():
         manifest = before.get(night)
         hashed = landing.hashed(found, manifest.facts["files"] if manifest else [])
         now = file_fingerprint(source, hashed)
         if manifest is None:
             files[night] = hashed
-            if night < max(before, default="") and night <= last:
+            if night < newest and night <= last:
                 changes.append(change(name, night, "late", "taken", now=now))
         elif _asked(manifest):
             files[night] = hashed
@@ -187,7 +193,7 @@ def _files(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: FileSourc
                 files[night] = hashed
             else:
                 kept[night] = manifest
-    return Plan(kept=kept, files=files, nights=[], changes=sorted(changes, key=lambda each: each["night"]))
+    return Plan(kept=kept, files=files, nights=[], changes=sorted(changes, key=lambda each: each["night"]), cleared=cleared)
 
 
 def _table(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: TableSource) -> Plan:
@@ -202,14 +208,18 @@ def _table(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: TableSour
         kept={night: m for night, m in kept.items() if night not in looked},
         files={},
         nights=[night for night in nights if night not in kept],
-        again={night: m for night, m in before.items() if night not in kept and m.rows},
+        again={night: m for night, m in before.items() if night not in kept},
         looked=looked,
     )
 
 
-def _last_run(lake: Lake, ds: str) -> str:
-    """The latest night that was taken whole, up to `ds`."""
-    return max((night for night in lake.nights("ingest") if night <= ds), default="")
+def _cleared(lake: Lake, name: str, landed: Iterable[str], before: Mapping[str, Manifest], ds: str) -> str:
+    """Old deliveries are cleared away, the oldest first: before which night. One that lies there once more, because it was asked for
+    or came late, does not bring back those after it: what a run before this one has seen of the clearing counts on."""
+    runs = lake.nights("ingest")
+    known = lake.find("ingest", runs[-1]) if runs else None
+    seen = known.facts.get("cleared", {}).get(name, "") if known is not None else ""
+    return min((night for night in landed if night >= seen and not _asked(before.get(night))), default=ds)
 
 
 def _content(files: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ import secrets
 import socket
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from nightfold import settings
@@ -151,6 +151,19 @@ class Lake:
         return {night: manifest for night, manifest in found.items() if manifest is not None} | (
             self.find_all(dataset, gone) if gone else {}
         )
+
+    def committed_since(self, dataset: str, moment: str) -> dict[str, Manifest]:
+        """Committed manifests by night, of those that were committed at a moment (ISO 8601, UTC) or after it.
+
+        Files of other days are not read: the lake's clock may be another than that of who committed, by less than a day.
+        """
+        folder = self.local_path(f"{self.pipeline}/{dataset}")
+        entries = self.fs.get_file_info(pafs.FileSelector(folder, allow_not_found=True))
+        day_before = datetime.fromisoformat(moment) - timedelta(days=1)
+        young = [
+            match[1] for e in entries if (match := _MANIFEST.fullmatch(e.base_name)) and (e.mtime is None or e.mtime >= day_before)
+        ]
+        return {night: found for night, found in self.find_all(dataset, young).items() if found.committed_at >= moment}
 
     def commit(self, *manifests: Manifest) -> None:
         """From now on these attempts count, unless a later one has committed."""

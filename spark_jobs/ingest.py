@@ -53,7 +53,7 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Plan) -> Taken:
             kept[night] = before
         else:
             nights.append(night)
-    for night in [night for night in wanted.again if night not in written]:
+    for night in [night for night, before in wanted.again.items() if source.nightly and before.rows and night not in written]:
         kept[night], change = intake.left(job.lake, name, source, wanted.again[night], where=_what(source, night), ds=job.ds)
         noticed.append(change)
         nights.remove(night)
@@ -64,6 +64,12 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Plan) -> Taken:
             f"{_what(source, night)}: the delivery for night {night} has no rows: have it delivered again, "
             f"or say sources.{name}.empty: accept"
         )
+    prints = {night: _print(source, night, wanted, written.get(night)) for night in nights}
+    noticed += [
+        intake.change(name, night, "changed", "taken", was=before.fingerprint, now=prints[night])
+        for night, before in wanted.again.items()
+        if night in prints and before.fingerprint != prints[night] and before.facts.get("rules") == intake.rules(source)
+    ]
     taken = {change["night"]: change for change in noticed if change["done"] == "taken"}
     manifests = {night: _manifest(job, name, source, night, wanted, written.get(night), taken.get(night)) for night in nights}
     job.lake.commit(*manifests.values())
@@ -120,25 +126,34 @@ def _hash(schema: schemas.Schema) -> Column:
     return F.xxhash64(*(F.coalesce(F.col(f"`{c}`"), F.lit("\u0000")) for c in schema)).cast("decimal(38,0)")
 
 
+def _print(source: FileSource | TableSource, night: str, wanted: Plan, written: tuple[int, str] | None) -> str:
+    """The fingerprint of a night as it was read now."""
+    files = wanted.files.get(night, [])
+    checksum = written[1] if written is not None else ""
+    return intake.file_fingerprint(source, files) if files else fingerprint.digest(intake.rules(source), checksum)
+
+
 def _manifest(
     job: Job,
     name: str,
     source: FileSource | TableSource,
     night: str,
     wanted: Plan,
-    written: tuple | None,
+    written: tuple[int, str] | None,
     change: Change | None,
 ) -> Manifest:
-    rows, checksum = written or (0, "")
-    files = wanted.files.get(night, [])
-    rules = intake.rules(source)
+    rows = written[0] if written is not None else 0
     return job.manifest(
         f"raw/{name}",
         night,
-        fingerprint=intake.file_fingerprint(source, files) if files else fingerprint.digest(rules, checksum),
+        fingerprint=_print(source, night, wanted, written),
         data=f"{job.lake.place(f'raw/{name}', job.attempt)}/part={night}" if rows else None,
         rows=rows,
-        facts={"files": [file.as_fact() for file in files], "rules": rules, "change": {**change, "by": job.ds} if change else None},
+        facts={
+            "files": [file.as_fact() for file in wanted.files.get(night, [])],
+            "rules": intake.rules(source),
+            "change": {**change, "by": job.ds} if change else None,
+        },
     )
 
 
@@ -182,7 +197,11 @@ def main(spark: SparkSession, job: Job) -> Outcome:
         + ")"
         + changes.summary(noticed),
         rows=sum(rows.values()),
-        facts={**rollup.facts(partitions), **changes.facts(noticed)},
+        facts={
+            **rollup.facts(partitions),
+            **changes.facts(noticed),
+            "cleared": {name: plan.cleared for name, plan in plans.items() if plan.cleared is not None},
+        },
         fingerprint=_fingerprint(taken),
     )
 

@@ -138,7 +138,7 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     rows = fallback.collect()  # one row
     unknown = encode((i["id"], i["score"], i["why"]) for i in rows[0]["items"])
     version = publish(job, lists, unknown, scores, store=store_at(uri), uri=uri)
-    marked = changes.mark(store_at(uri), job.lake, ds=job.ds, but=version.version)
+    marked = changes.mark(store_at(uri), job.lake, job.pipeline.sources, but=version.version)
     from_old_data = f"; from older data, and marked so: {', '.join(marked)}" if marked else ""
     return Outcome(
         summary=f"version {version.version} staged and verified: {version.keys:,} lists, checksum {version.checksum}{from_old_data}",

@@ -13,7 +13,7 @@ import pytest
 from helpers import land, run, tiny_shop
 
 HEAD = "client,article,ticket,pieces,sold_at\n"
-FIRST, SECOND, THIRD = "2026-01-01", "2026-01-02", "2026-01-03"
+FIRST, SECOND, THIRD, FOURTH = "2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04"
 
 
 @pytest.fixture
@@ -95,11 +95,47 @@ def test_a_delivery_that_has_left_the_landing_place_stays_in_raw(spark, home):
     run(ingest, tiny_shop(), SECOND)
     assert rollup.rows(Lake("shop").get("ingest", SECOND), "sales") == {FIRST: 1, SECOND: 1}
     assert changes_of(SECOND) == [], "old deliveries are cleared away, the oldest first"
-    (home / "landing/shop/sales" / f"{SECOND}.csv").unlink()
-    deliver(home, FIRST, THIRD)
+    deliver(home, THIRD)
     run(ingest, tiny_shop(), THIRD)
-    assert rollup.rows(Lake("shop").get("ingest", THIRD), "sales") == {FIRST: 1, SECOND: 1, THIRD: 1}
-    assert changes_of(THIRD) == [("sales", SECOND, "gone", "kept")]
+    (home / "landing/shop/sales" / f"{THIRD}.csv").unlink()
+    deliver(home, FOURTH)
+    run(ingest, tiny_shop(), FOURTH)
+    assert rollup.rows(Lake("shop").get("ingest", FOURTH), "sales") == {FIRST: 1, SECOND: 1, THIRD: 1, FOURTH: 1}
+    assert changes_of(FOURTH) == [("sales", THIRD, "gone", "kept")]
+
+
+@pytest.mark.parametrize("between", [True, False])
+def test_an_old_delivery_that_lies_there_once_more_does_not_make_those_after_it_gone(spark, home, between):
+    refusing = tiny_shop({"sources": {"sales": {"gone": "refuse", "changed": "refuse"}}})
+    place = home / "landing/shop/sales"
+    deliver(home, FIRST, SECOND, THIRD)
+    run(ingest, refusing, THIRD)
+    for night in (FIRST, SECOND):
+        (place / f"{night}.csv").unlink()
+    if between:  # a run has seen that they were cleared away
+        deliver(home, FOURTH)
+        run(ingest, refusing, FOURTH)
+    ds = "2026-01-05"
+    deliver(home, ds)
+    land(home, f"shop/sales/{FIRST}.csv", sale(FIRST, "008"))
+    intake.ask_again(Lake("shop"), "sales", FIRST)
+    run(ingest, refusing, ds)
+    assert changes_of(ds) == [("sales", FIRST, "changed", "taken")]
+    (place / f"{THIRD}.csv").unlink()  # clearing goes on; the old one still lies there
+    deliver(home, "2026-01-06")
+    run(ingest, refusing, "2026-01-06")
+    assert changes_of("2026-01-06") == []
+
+
+def test_a_late_delivery_that_its_own_night_takes_is_said_where_a_later_night_was_taken_without_it(spark, home):
+    deliver(home, FIRST, THIRD)
+    run(ingest, tiny_shop(), FIRST)
+    with pytest.raises(BadInput, match=f"no delivery for night {SECOND}"):
+        run(ingest, tiny_shop(), SECOND)
+    run(ingest, tiny_shop(), THIRD)
+    deliver(home, SECOND)
+    assert run(ingest, tiny_shop(), SECOND).endswith(f"; sales of {SECOND} came late, and was taken")
+    assert Lake("shop").get("raw/sales", SECOND).facts["change"]["by"] == SECOND
 
 
 def test_a_delivery_that_comes_late_is_taken_and_said(spark, home):
@@ -300,7 +336,7 @@ def test_a_night_that_is_asked_for_is_taken_again_whatever_the_pipeline_says_of_
     assert run(ingest, pipeline, SECOND).startswith("2 deliveries taken, 3 rows")
     assert [row[0] for row in rows(spark, SECOND)[FIRST]] == ["008"]
     assert [row[0] for row in rows(spark, SECOND, "goods")[SECOND]] == ["2"]
-    assert changes_of(SECOND) == [("sales", FIRST, "changed", "taken")]
+    assert changes_of(SECOND) == [("goods", SECOND, "changed", "taken"), ("sales", FIRST, "changed", "taken")]
     no_spark()
     assert run(ingest, pipeline, SECOND).endswith("reused)"), "once"
 
@@ -337,3 +373,8 @@ def test_a_night_of_a_table_that_is_asked_for_is_read_again(spark, home, monkeyp
     intake.ask_again(Lake("shop"), "sales", SECOND)
     run(ingest, pipeline, SECOND)
     assert [row[0] for row in rows(spark, SECOND)[SECOND]] == ["008"]
+    assert changes_of(SECOND) == [("sales", SECOND, "changed", "taken")]
+    assert Lake("shop").get("raw/sales", SECOND).facts["change"]["by"] == SECOND
+    intake.ask_again(Lake("shop"), "sales", SECOND)
+    run(ingest, pipeline, SECOND)
+    assert Lake("shop").get("raw/sales", SECOND).facts["change"] is None, "the same rows as before are no change"
