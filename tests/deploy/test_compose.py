@@ -27,6 +27,7 @@ SECRETS = made_up()
 SERVICES = rendered(SECRETS)["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("nightfold:")}
 AIRFLOW = ("airflow-init", "airflow-api", "airflow-scheduler", "airflow-dags", "airflow-triggerer")
+REPLICAS = ("serving-1", "serving-2", "serving-3")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,34 @@ def test_no_secret_is_in_the_file_or_in_a_command():
     for name, service in SERVICES.items():
         spoken = json.dumps([service.get(part) for part in ("command", "entrypoint", "healthcheck", "hostname", "build")])
         assert not [secret for secret, value in SECRETS.items() if value in spoken], name
+
+
+def test_connections_of_your_own_come_from_files_that_are_not_asked_for_and_get_into_no_image_and_no_commit():
+    files = {name: service["env_file"] for name, service in SERVICES.items() if "env_file" in service}
+    assert {name for name in files if files[name] == [{"path": "connections.env", "required": False}]} == set(AIRFLOW)
+    assert {name for name in files if files[name] == [{"path": "serving.env", "required": False}]} == set(REPLICAS)
+    assert len(files) == len(AIRFLOW) + len(REPLICAS)
+    ignored = {name: (ROOT / name).read_text(encoding="utf-8").splitlines() for name in (".gitignore", ".dockerignore")}
+    for file in (".env", "connections.env", "serving.env"):
+        assert f"/{file}" in ignored[".gitignore"]
+        assert file in ignored[".dockerignore"]
+
+
+def test_the_settings_say_what_compose_takes_and_nothing_more():
+    [section] = re.findall(
+        r"^## With Compose$(.*?)(?=^## |\Z)", (ROOT / "docs/settings.md").read_text(), flags=re.MULTILINE | re.DOTALL
+    )
+    rows = [re.split(r" *\| *", line.strip("| ")) for line in section.splitlines() if line.startswith("| `")]
+    _, defaults = example()
+    said: dict[str, str] = {}
+    for names, _, values in rows:
+        found, cells = re.findall(r"`([A-Z_]+)`", names), values.split(", ")
+        said |= dict(zip(found, cells if len(cells) > 1 else cells * len(found), strict=True))
+    assert set(said) == set(variables())
+    assert {name: value.strip("`") for name, value in said.items() if name in defaults} == {
+        **defaults,
+        "NIGHTFOLD_SERVING_PIPELINES": "all",
+    }
 
 
 def test_every_service_has_a_health_check_a_restart_policy_and_waits_for_what_it_needs():
@@ -209,7 +238,7 @@ def test_a_worker_knows_the_secret_of_spark_and_no_other():
 
 
 def test_a_replica_reads_the_store_as_a_user_that_only_reads_and_knows_no_other_secret():
-    replicas = [SERVICES[name] for name in ("serving-1", "serving-2", "serving-3")]
+    replicas = [SERVICES[name] for name in REPLICAS]
     assert replicas[0] == replicas[1] == replicas[2]
     held = {name for name, value in SECRETS.items() if value in json.dumps(replicas[0])}
     assert held == {"NIGHTFOLD_VALKEY_READER_PASSWORD"}
