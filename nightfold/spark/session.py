@@ -19,13 +19,14 @@ def local(builder: SparkSession.Builder) -> SparkSession.Builder:
 
 
 def quiet(builder: SparkSession.Builder) -> SparkSession.Builder:
-    """What every session has: ANSI, Arrow, no web page (it asks for no login), no Hive."""
+    """What every session has: ANSI, Arrow, no web page (it asks for no login), no Hive, workers that start fast."""
     return (
         builder.config("spark.log.level", "WARN")
         .config("spark.sql.ansi.enabled", "true")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")
         .config("spark.sql.catalogImplementation", "in-memory")
         .config("spark.ui.enabled", "false")
+        .config("spark.python.daemon.module", "nightfold.spark.daemon")
     )
 
 

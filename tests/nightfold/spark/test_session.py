@@ -1,10 +1,13 @@
 """The session that a job opens: on the master that spark-submit was told, and reachable by nobody but that cluster."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from nightfold.spark.session import on
 
+import pyspark
 import pytest
 from helpers import ROOT, SHOP, environment
 from pyspark.sql import SparkSession
@@ -12,7 +15,12 @@ from pyspark.sql import SparkSession
 ASK = """
 from nightfold import pipeline as pipelines
 from nightfold.spark.session import open_session
+import pyarrow as pa
+import pyspark
 spark = open_session(pipelines.named("shop"), name="ask")
+where = lambda batches: (b.from_arrays([pa.array([pyspark.__file__] * b.num_rows)], ["file"]) for b in batches)
+worker = spark.range(1, numPartitions=1).mapInArrow(where, "file string").first().file
+print("pyspark", *(file.rsplit("/pyspark/", 1)[0].rsplit("/", 1)[-1] for file in (pyspark.__file__, worker)))
 print("master", spark.sparkContext.master, "given", spark.sparkContext.getConf().get("spark.test.given"))
 """
 
@@ -40,6 +48,22 @@ def test_a_job_runs_on_the_master_that_spark_submit_was_given(home, given, maste
     ]
     done = subprocess.run(command, env=environment(home), cwd=home, capture_output=True, text=True, timeout=300, check=False)
     assert done.stdout.splitlines()[-1:] == [f"master {master} given 700m"], done.stderr
+    assert done.stdout.splitlines()[-2:-1] == ["pyspark site-packages site-packages"], (
+        "driver and worker; of the zip all is compiled anew"
+    )
+
+
+@pytest.mark.parametrize(("home_of_spark", "taken"), [("ours", "site-packages"), ("", "zip"), ("/opt/spark", "zip")])
+def test_the_zip_of_pyspark_is_passed_over_only_where_the_same_lies_unpacked(home_of_spark, taken):
+    ours = Path(pyspark.__file__).parent
+    archives = map(str, sorted((ours / "python" / "lib").glob("*.zip")))
+    told = {
+        "PYTHONPATH": os.pathsep.join([*archives, str(ROOT)]),
+        "SPARK_HOME": str(ours) if home_of_spark == "ours" else home_of_spark,
+    }
+    ask = "import nightfold.spark, pyspark; print(pyspark.__file__)"
+    found = subprocess.run([sys.executable, "-c", ask], env=os.environ | told, capture_output=True, text=True, check=True).stdout
+    assert ("pyspark.zip" in found) == (taken == "zip"), found
 
 
 def test_a_cluster_asks_for_the_secret_and_one_on_this_machine_keeps_the_driver_on_it(monkeypatch):
