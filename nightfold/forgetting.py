@@ -242,15 +242,13 @@ def _without(value: Any, key: str) -> Any:
 
 
 def _count_anew(lake: Lake) -> None:
-    """Bring the rows that manifests and roll-ups name to what the files hold."""
-    rows: dict[str, int] = {}
+    """Bring the rows that manifests and roll-ups name to what the files hold; where retention has let these go, they stay as they are."""
+    rows: dict[str, int | None] = {}
 
-    def of(data: str) -> int:
+    def of(data: str, before: int | None) -> int | None:
         if data not in rows:
-            entries = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(data), recursive=True, allow_not_found=True))
-            files = [entry.path for entry in entries if entry.base_name.endswith(".parquet")]
-            rows[data] = sum(pq.read_metadata(file, filesystem=lake.fs).num_rows for file in files)
-        return rows[data]
+            rows[data] = _rows(lake, data)
+        return before if rows[data] is None else rows[data]
 
     for dataset in datasets(lake):
         layer = dataset.split("/")[0]
@@ -260,11 +258,21 @@ def _count_anew(lake: Lake) -> None:
                 before = Manifest.model_validate(json.loads(lake.read_text(path)))
                 facts = json.loads(json.dumps(before.facts))
                 for entry in [e for nights in facts.get("sources", {}).values() for e in nights.values() if e["data"]]:
-                    entry["rows"] = of(entry["data"])
-                count = of(before.data) if layer in LAYERS and "/" in dataset and before.data else before.rows
+                    entry["rows"] = of(entry["data"], entry["rows"])
+                count = of(before.data, before.rows) if layer in LAYERS and "/" in dataset and before.data else before.rows
                 after = before.model_copy(update={"facts": facts, "rows": count})
                 if after != before:
                     lake.write_text(path, after.model_dump_json(indent=1))
+
+
+def _rows(lake: Lake, data: str) -> int | None:
+    """Of all files of a folder; None when there is no such folder."""
+    try:
+        entries = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(data), recursive=True))
+    except FileNotFoundError:
+        return None
+    files = [entry.path for entry in entries if entry.base_name.endswith(".parquet")]
+    return sum(pq.read_metadata(file, filesystem=lake.fs).num_rows for file in files)
 
 
 def _has(store: Store, manifest: Any, key: str) -> bool:

@@ -1,6 +1,7 @@
 """A person is erased: nothing of hers is found again in what the command says that it reaches, and the others are as they were."""
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -152,6 +153,18 @@ def test_killed_before_it_has_counted_it_counts_the_second_time(taken, store, ca
     assert cli.main(["forget", "shop", HER]) == 0
     assert Lake("shop").get("raw/sales", DS).rows == 5
     assert "not reached: 1 trained models" in capsys.readouterr().out
+
+
+def test_rows_that_retention_has_let_go_count_on_as_they_did(utc, home, store):
+    land(home, f"shop/sales/{DS}.csv", [HEAD, *(f"{who},x,{who},1,{DS} 10:00:00" for who in (HER, HIM, "009"))])
+    for stage in (ingest, clean):
+        run(stage, tiny_shop(), DS)
+    gone = Lake("shop").get("raw/sales", DS)
+    shutil.rmtree(home / "lake" / gone.data)
+    assert cli.main(["forget", "shop", HER]) == 0
+    lake = Lake("shop")
+    assert (lake.get("raw/sales", DS), lake.get("ingest", DS).facts["sources"]["sales"][DS]["rows"]) == (gone, 3)
+    assert (lake.get("clean/sales", DS).rows, lake.get("clean", DS).facts["sources"]["sales"][DS]["rows"]) == (2, 2)
 
 
 def test_a_file_that_cannot_be_read_is_named_with_what_to_do(home, store, capsys):
