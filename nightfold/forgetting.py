@@ -129,10 +129,10 @@ def _clear(lake: Lake) -> None:
     for entry in _entries(lake):
         if "/attempts/" not in entry.path:
             continue
-        if entry.base_name in LEFT_BEHIND and not entry.is_file:
-            lake.fs.delete_dir(entry.path)
-        elif entry.is_file and ".parquet." in entry.base_name and entry.base_name.endswith(TEMPORARY):
-            with contextlib.suppress(FileNotFoundError):  # it was in one of these folders
+        with contextlib.suppress(FileNotFoundError):  # it was in one of these folders
+            if entry.base_name in LEFT_BEHIND and not entry.is_file:
+                lake.fs.delete_dir(entry.path)
+            elif entry.is_file and ".parquet." in entry.base_name and entry.base_name.endswith(TEMPORARY):
                 lake.fs.delete_file(entry.path)
 
 

@@ -117,7 +117,8 @@ def test_what_was_killed_half_way_goes_and_does_not_stop_it(taken, store, capsys
     (part,) = (lake / "clean/sales/attempts").rglob("part-*.parquet")
     cut = lake / "features/attempts/000009-dead/interactions/_temporary/0/task/part-0.parquet"
     judged = lake / "evaluation/attempts/000009-dead/scratch/judged/part-0.parquet"
-    for path, content in ((cut, b""), (judged, part.read_bytes())):
+    within = lake / "features/attempts/000009-dead/scratch/als/_temporary/0/task/.part-0.parquet.1.tmp"
+    for path, content in ((cut, b""), (within, b""), (judged, part.read_bytes())):
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
     store.announce("shop", "20260103-dead", "000009-dead")
