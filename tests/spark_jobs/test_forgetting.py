@@ -219,6 +219,34 @@ def test_a_data_report_that_was_being_made_meanwhile_is_not_kept(taken, store, m
     assert [path for kind in ("*.json", "*.html") for path in (taken / "lake").rglob(kind) if HER in path.read_text()] == []
 
 
+def test_a_finding_that_names_her_is_told_anew_on_the_data_report_and_in_its_manifest(utc, home, store, capsys):
+    days = [f"2026-01-{day:02}" for day in range(1, 9)]
+    for day in days:
+        buyers = [HER] * 9 + [HIM] if day == days[-1] else [HER] + [HIM] * 5 + ["009"] * 4
+        land(home, f"shop/sales/{day}.csv", [HEAD, *(f"{who},x,{n},1,{day} 10:00:00" for n, who in enumerate(buyers))])
+    for stage in (ingest, clean, profile):
+        run(stage, tiny_shop(), days[-1])
+    (manifest,) = (home / "lake/shop/profile").glob("*.json")
+    before = manifest.read_text()
+    assert f"most at {HER}: 90.0% instead of 10.0%" in before, "else it proves nothing"
+
+    def erased() -> str:
+        assert cli.main(["forget", "shop", HER]) == 0
+        assert [path for kind in ("*.json", "*.html") for path in (home / "lake").rglob(kind) if HER in path.read_text()] == []
+        return capsys.readouterr().out
+
+    assert "1 reports erased" in erased()
+    assert manifest.read_text() == before.replace(HER, forgetting.FORGOTTEN)
+    facts = Lake("shop").get("profile", days[-1]).facts
+    assert "most at (forgotten): 90.0% instead of 10.0%" in Lake("shop").read_text(facts["report"])
+    manifest.write_text(before)  # as of a report that is committed while she is erased
+    assert "1 reports erased" in erased()
+    numbers = home / "lake" / facts["json"]
+    numbers.write_text(json.dumps({**json.loads(numbers.read_text()), "attention": json.loads(before)["facts"]["attention"]}))
+    assert "1 reports erased" in erased(), "of which 0.2 had left the sentences"
+    assert "0 reports erased" in erased()
+
+
 def test_a_source_that_names_her_in_a_column_of_another_name_is_reached_too(spark, home, store, capsys):
     clients = {"format": "csv", "path": "shop/clients.csv", "delivery": "snapshot"}
     clients["columns"] = {"id": {"type": "string", "required": True}, "age": {}}
