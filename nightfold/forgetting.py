@@ -20,7 +20,7 @@ from nightfold.errors import NightfoldError
 from nightfold.lake import Lake, Manifest
 from nightfold.maintenance import datasets
 from nightfold.pipeline import Pipeline
-from nightfold.reports import eda
+from nightfold.reports import attention, eda
 from nightfold.reports.evaluation import render_evaluation
 from nightfold.settings import connection_uri
 from nightfold.store import Store
@@ -129,10 +129,10 @@ def _clear(lake: Lake) -> None:
     for entry in _entries(lake):
         if "/attempts/" not in entry.path:
             continue
-        if entry.base_name in LEFT_BEHIND and not entry.is_file:
-            lake.fs.delete_dir(entry.path)
-        elif entry.is_file and ".parquet." in entry.base_name and entry.base_name.endswith(TEMPORARY):
-            with contextlib.suppress(FileNotFoundError):  # it was in one of these folders
+        with contextlib.suppress(FileNotFoundError):  # it was in one of these folders
+            if entry.base_name in LEFT_BEHIND and not entry.is_file:
+                lake.fs.delete_dir(entry.path)
+            elif entry.is_file and ".parquet." in entry.base_name and entry.base_name.endswith(TEMPORARY):
                 lake.fs.delete_file(entry.path)
 
 
@@ -211,26 +211,56 @@ def _readable(path: str) -> Iterator[None]:
 
 
 def _redact(lake: Lake, path: str, key: str, *, dry_run: bool) -> bool:
-    """Take a person out of a report's figures, and draw its page anew; False when she is not in it."""
+    """Take a person out of a report's figures and of what its manifest tells, and draw its page anew; False when she is in neither."""
     figures = json.loads(lake.read_text(path))
-    if not isinstance(figures, dict) or not _holds(figures, key):
+    if not isinstance(figures, dict):
+        return False
+    manifest = _manifest(lake, path, figures) if "attention" in figures else None
+    told = manifest.facts.get("attention", []) if manifest else []
+    if not _holds([figures, told], key):
         return False
     if not dry_run:
-        if "examples" in figures:
-            figures["examples"] = [each for each in figures["examples"] if each["user"] != key]
-        for source in figures.get("sources", {}).values():
-            source["rejected"]["examples"] = [row for row in source["rejected"]["examples"] if not _holds(row, key)]
-        figures = _without(figures, key)
+        figures = _redacted(figures, key)
+        if manifest and told:
+            facts = {**manifest.facts, "attention": figures["attention"][: len(told)]}
+            lake.write_text(_manifest_path(path, figures), manifest.model_copy(update={"facts": facts}).model_dump_json(indent=1))
         lake.write_text(f"{posixpath.dirname(path)}/report.html", RENDER[_dataset(path)](figures))
         lake.write_text(path, json.dumps(figures, ensure_ascii=False))
     return True
 
 
+def _redacted(figures: dict[str, Any], key: str) -> dict[str, Any]:
+    """The same figures without her; what is found in them is said anew."""
+    if "examples" in figures:
+        figures["examples"] = [each for each in figures["examples"] if each["user"] != key]
+    for source in figures.get("sources", {}).values():
+        source["rejected"]["examples"] = [row for row in source["rejected"]["examples"] if not _holds(row, key)]
+    figures = _without(figures, key)
+    if "attention" in figures:
+        figures["attention"] = attention.findings(figures["sources"], figures["night"])
+    return figures
+
+
+def _manifest(lake: Lake, path: str, figures: dict[str, Any]) -> Manifest | None:
+    """That of the attempt which a report is of; None when it was never committed."""
+    try:
+        return Manifest.model_validate(json.loads(lake.read_text(_manifest_path(path, figures))))
+    except FileNotFoundError:
+        return None
+
+
+def _manifest_path(path: str, figures: dict[str, Any]) -> str:
+    folder, _, within = path.partition("/attempts/")
+    return f"{folder}/{figures['night']}.{within.split('/')[0]}.json"
+
+
 def _holds(value: Any, key: str) -> bool:
-    """Whether it is the key, or one of its values; of a line that could not be read, whether the key is somewhere in it."""
+    """Whether it is the key, one of its values is, or a finding names it; of a line that could not be read, whether the key is in it."""
     if isinstance(value, dict):
         return key in (value.get(MALFORMED) or "") or any(_holds(each, key) for each in (*value, *value.values()))
-    return any(_holds(each, key) for each in value) if isinstance(value, list) else value == key
+    if isinstance(value, list):
+        return any(_holds(each, key) for each in value)
+    return value == key or (isinstance(value, str) and attention.names(value, key))
 
 
 def _without(value: Any, key: str) -> Any:
@@ -242,15 +272,13 @@ def _without(value: Any, key: str) -> Any:
 
 
 def _count_anew(lake: Lake) -> None:
-    """Bring the rows that manifests and roll-ups name to what the files hold."""
-    rows: dict[str, int] = {}
+    """Bring the rows that manifests and roll-ups name to what the files hold; where retention has let these go, they stay as they are."""
+    rows: dict[str, int | None] = {}
 
-    def of(data: str) -> int:
+    def of(data: str, before: int | None) -> int | None:
         if data not in rows:
-            entries = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(data), recursive=True, allow_not_found=True))
-            files = [entry.path for entry in entries if entry.base_name.endswith(".parquet")]
-            rows[data] = sum(pq.read_metadata(file, filesystem=lake.fs).num_rows for file in files)
-        return rows[data]
+            rows[data] = _rows(lake, data)
+        return before if rows[data] is None else rows[data]
 
     for dataset in datasets(lake):
         layer = dataset.split("/")[0]
@@ -260,11 +288,21 @@ def _count_anew(lake: Lake) -> None:
                 before = Manifest.model_validate(json.loads(lake.read_text(path)))
                 facts = json.loads(json.dumps(before.facts))
                 for entry in [e for nights in facts.get("sources", {}).values() for e in nights.values() if e["data"]]:
-                    entry["rows"] = of(entry["data"])
-                count = of(before.data) if layer in LAYERS and "/" in dataset and before.data else before.rows
+                    entry["rows"] = of(entry["data"], entry["rows"])
+                count = of(before.data, before.rows) if layer in LAYERS and "/" in dataset and before.data else before.rows
                 after = before.model_copy(update={"facts": facts, "rows": count})
                 if after != before:
                     lake.write_text(path, after.model_dump_json(indent=1))
+
+
+def _rows(lake: Lake, data: str) -> int | None:
+    """Of all files of a folder; None when there is no such folder."""
+    try:
+        entries = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(data), recursive=True))
+    except FileNotFoundError:
+        return None
+    files = [entry.path for entry in entries if entry.base_name.endswith(".parquet")]
+    return sum(pq.read_metadata(file, filesystem=lake.fs).num_rows for file in files)
 
 
 def _has(store: Store, manifest: Any, key: str) -> bool:

@@ -8,6 +8,7 @@ passwords (mode 0600) and is absent on a cluster.
 import json
 import os
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from nightfold.errors import BadPipeline
@@ -54,7 +55,7 @@ def connection_uri(conn_id: str) -> str:
 
     Jobs get it through their environment, so that no secret is ever an argument.
 
-    Raises BadPipeline when the connection is not defined, or is neither.
+    Raises BadPipeline when the connection is not defined, is neither, or lacks what its kind needs.
     """
     name = f"AIRFLOW_CONN_{conn_id.upper()}"
     value = setting(name)
@@ -64,24 +65,45 @@ def connection_uri(conn_id: str) -> str:
         )
     if not value.lstrip().startswith("{"):
         return value
+    where = f"connection {conn_id!r}: {name}"
     try:
-        fields = json.loads(value)
+        return _uri(json.loads(value), where=where)
     except json.JSONDecodeError as error:
-        raise BadPipeline(f"connection {conn_id!r}: {name} is neither a URI nor JSON ({error}): mend it") from error
-    login = quote(fields.get("login") or "", safe="")
-    password = quote(fields.get("password") or "", safe="")
-    extra = fields.get("extra") or {}
-    extra = json.loads(extra) if isinstance(extra, str) else extra
-    if fields.get("conn_type") == "jdbc":  # Airflow keeps the driver's address in `host`
+        raise BadPipeline(f"{where} is neither a URI nor JSON ({error}): mend it") from error
+
+
+def _uri(fields: dict[str, Any], *, where: str) -> str:
+    """Of Airflow's fields; raises BadPipeline, without what they hold."""
+    for name in ("conn_type", "host", "login", "password", "schema"):
+        if not isinstance(fields.get(name) or "", str):
+            raise BadPipeline(f"{where}: {name} must be a string: put it in quotes")
+    kind = fields.get("conn_type")
+    needed = ("conn_type", "host") if kind in ("jdbc", "sqlite") else ("conn_type",)
+    if missing := [name for name in needed if not fields.get(name)]:
+        raise BadPipeline(f"{where}: {missing[0]} is missing")
+    if kind == "jdbc":  # Airflow keeps the driver's address in `host`
         parameters = {"user": fields.get("login"), "password": fields.get("password")}
         given = urlencode({name: value for name, value in parameters.items() if value})
-        return fields["host"] + ("&" if "?" in fields["host"] else "?") + given
-    if fields.get("conn_type") == "sqlite":  # and a file's path
+        return str(fields["host"]) + ("&" if "?" in fields["host"] else "?") + given
+    if kind == "sqlite":  # and a file's path
         return f"sqlite:///{quote(fields['host'])}"
+    login, password = (quote(fields.get(name) or "", safe="") for name in ("login", "password"))
     credentials = f"{login}:{password}@" if login or password else ""
     port = f":{fields['port']}" if fields.get("port") else ""
+    extra = _extra(fields, where=where)
     query = f"?{urlencode(extra)}" if extra else ""
-    return f"{fields.get('conn_type', '')}://{credentials}{fields.get('host') or ''}{port}/{fields.get('schema') or ''}{query}"
+    return f"{kind}://{credentials}{fields.get('host') or ''}{port}/{fields.get('schema') or ''}{query}"
+
+
+def _extra(fields: dict[str, Any], *, where: str) -> dict[str, Any]:
+    extra = fields.get("extra") or {}
+    try:
+        extra = json.loads(extra) or {} if isinstance(extra, str) else extra
+    except json.JSONDecodeError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise BadPipeline(f"{where}: extra must be a JSON object")
+    return extra
 
 
 def without_password(uri: str) -> str:

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any
 
+from nightfold import postgres
 from nightfold.errors import BadPipeline, NightfoldError
 from nightfold.lake import Lake
 from nightfold.pipeline.predict import WriteBack
-from nightfold.settings import without_password
 from nightfold.store import VersionManifest
 
 import pyarrow as pa
@@ -88,18 +88,18 @@ def _delete(target: WriteBack, uri: str, where: str, *values: object, what: str,
 def _transaction(target: WriteBack, uri: str, what: str) -> Iterator[Any]:
     """A cursor whose work counts when the block has ended well, and not at all otherwise."""
     if not uri.startswith("postgres"):
-        kind = uri.split(":", 1)[0]
+        kind = uri.split("://", 1)[0] if "://" in uri else ""
         raise BadPipeline(f"predict.write.connection {target.connection!r}: {kind!r} is not written to; name a PostgreSQL")
     from adbc_driver_postgresql import dbapi
 
-    where = f"table {target.table} of connection {target.connection!r} at {without_password(uri)}"
+    address = postgres.checked(uri, connection=target.connection)
+    where = f"table {target.table} of connection {target.connection!r} at {postgres.shown(uri)}"
     try:
-        with dbapi.connect("postgresql" + uri[uri.index("://") :]) as connection, connection.cursor() as cursor:
+        with dbapi.connect(address) as connection, connection.cursor() as cursor:
             yield cursor
             connection.commit()
-    except dbapi.Error as error:
-        words = " ".join(str(error).split())
-        raise WriteBackFailed(f"{where}, {what}: {words}: is it up, and may it be written to?") from error
+    except dbapi.Error as error:  # from None: a trace shows the cause's words, too
+        raise WriteBackFailed(f"{where}, {what}: {postgres.words(error)}: is it up, and may it be written to?") from None
 
 
 def _table(name: str) -> str:

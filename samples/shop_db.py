@@ -4,7 +4,7 @@ import contextlib
 import io
 from collections.abc import Iterator, Mapping
 
-from nightfold import settings
+from nightfold import postgres, settings
 from nightfold.errors import BadPipeline, NightfoldError
 
 import psycopg2
@@ -34,18 +34,19 @@ TABLES = {
 def connected() -> Iterator[Connection]:
     """A connection to the shop's database, in a transaction that ends with the block: committed, or undone on an error.
 
-    Raises NightfoldError, in one line without the password, when it is not defined or does not answer.
+    Raises NightfoldError, in one line without the password, when it is not defined, is no URI, or does not answer.
     """
     mend = "start the platform with `make up`"
     try:
         uri = settings.connection_uri(CONNECTION)
     except BadPipeline:
         raise NightfoldError(f"the shop's database is not defined (connection {CONNECTION}): {mend}") from None
+    address = postgres.checked(uri, connection=CONNECTION)
     try:
-        connection = psycopg2.connect(uri, connect_timeout=CONNECT_LIMIT)
+        connection = psycopg2.connect(address, connect_timeout=CONNECT_LIMIT)
     except psycopg2.OperationalError as error:
         reason = str(error).strip().splitlines()[-1].strip()
-        raise NightfoldError(f"no connection to the shop's database {settings.without_password(uri)}: {mend} ({reason})") from None
+        raise NightfoldError(f"no connection to the shop's database {postgres.shown(uri)}: {mend} ({reason})") from None
     with contextlib.closing(connection), connection:
         yield connection
 

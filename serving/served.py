@@ -7,8 +7,10 @@ found a whole version and its model for all that is published; a model that is b
 
 import asyncio
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from nightfold import pipeline as pipelines
 from nightfold.client import AsyncClient
@@ -70,7 +72,7 @@ class Served:
     draining: bool = False
     _clients: dict[str, AsyncClient] = field(default_factory=dict)
     _files_at: float = 0.0
-    _bad: set[str] = field(default_factory=set)
+    _said: set[str] = field(default_factory=set)
 
     @property
     def looked(self) -> bool:
@@ -90,9 +92,12 @@ class Served:
         return None
 
     async def watch(self) -> None:
-        """Look, again and again, until it is cancelled."""
+        """Look, again and again, until it is cancelled; a fault of ours does not end it."""
         while True:
-            await self.look()
+            try:
+                await self.look()
+            except Exception as error:  # noqa: BLE001 (else what is served would be frozen, and nobody would know)
+                self._say_once(_unforeseen("looking", error))
             await asyncio.sleep(LOOK_EVERY)
 
     async def look(self) -> None:
@@ -125,9 +130,14 @@ class Served:
                     self._clients[uri] = AsyncClient(uri)
                 self.pipelines[name] = Line(file, self._clients[uri])
             except BadPipeline as error:
-                if str(error) not in self._bad:
-                    self.say(str(error))
-                self._bad.add(str(error))
+                self._say_once(str(error))
+            except Exception as error:  # noqa: BLE001 (a fault of ours in one file must not hold back the others)
+                self._say_once(_unforeseen(name, error))
+
+    def _say_once(self, words: str) -> None:
+        if words not in self._said:
+            self.say(words)
+        self._said.add(words)
 
     async def _try(self, one: Line) -> None:
         try:
@@ -168,6 +178,12 @@ class Served:
         if one.failed != words:
             self.say(words)
         one.failed = words
+
+
+def _unforeseen(what: str, error: Exception) -> str:
+    """Its kind and its place: its own words may hold a part of an address, and so of a password."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{what}: not foreseen: {type(error).__name__} at {Path(place.filename).name}:{place.lineno}"
 
 
 def _load(file: Pipeline, manifest: VersionManifest) -> Twin | None:

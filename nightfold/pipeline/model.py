@@ -186,6 +186,11 @@ class Pipeline(Part):
         for name, source in self.sources.items():
             for reference in source.references:
                 self._column(f"sources.{name}.references", reference.source, reference.source_column)
+                if reference.source == name and reference.missing == "refuse":
+                    raise ValueError(
+                        f"sources.{name}.references: {reference.to!r} is of the source itself, whose rows are not clean yet: "
+                        "say missing: keep"
+                    )
         self.sources_in_order()
         if self.recommend is not None:
             self._check_recommend(self.recommend)

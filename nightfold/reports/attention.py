@@ -33,8 +33,18 @@ def findings(sources: Mapping[str, Mapping[str, Any]], night: str) -> list[dict[
     return [{"source": s, "column": column, "level": LEVELS[place], "text": text} for place, _, s, column, text in ranked]
 
 
+def names(text: str, value: str) -> bool:
+    """Whether a finding's sentence says this value of a column."""
+    return _most_at(value) in text
+
+
+def _most_at(value: str) -> str:
+    return f"most at {value}: "
+
+
 def _of(source: Mapping[str, Any], night: str) -> Iterator[_Finding]:
-    yield from (("look" if change["done"] == "taken" else "note", None, 60.0, change["text"]) for change in source["changes"])
+    changes = source.get("changes", ())  # 0.1 wrote none
+    yield from (("look" if change["done"] == "taken" else "note", None, 60.0, change["text"]) for change in changes)
     yield from _volume(source, night)
     yield from _rejected(source)
     for name, column in source["columns"].items():
@@ -102,8 +112,8 @@ def _drift(name: str, column: Mapping[str, Any]) -> Iterator[_Finding]:
     if stability and stability["psi"] is not None and _unstable(stability):
         moved = max(stability["classes"], key=lambda c: abs(c["tonight"] - c["before"]))
         text = (
-            f"{name}: the distribution has moved (PSI {stability['psi']:.2f}; at most {stability['highest']:.2f} on {before}), most at "
-            f"{moved['class']}: {percent(moved['tonight'])} instead of {percent(moved['before'])}"
+            f"{name}: the distribution has moved (PSI {stability['psi']:.2f}; at most {stability['highest']:.2f} on {before}), "
+            f"{_most_at(moved['class'])}{percent(moved['tonight'])} instead of {percent(moved['before'])}"
         )
         yield "act" if stability["psi"] >= SHIFTED else "look", name, 10 * stability["psi"], text
     new = drift.get("new")

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote
 
-from nightfold import settings
+from nightfold import postgres, settings
 from nightfold.errors import BadPipeline, NightfoldError
 from nightfold.pipeline.sources import TableSource
 from nightfold.spark.readers import as_text, check_columns
@@ -151,24 +151,20 @@ def _connect(uri: str, source: TableSource) -> Iterator[Any]:
     if uri.startswith("postgres"):
         from adbc_driver_postgresql import dbapi
 
-        address = "postgresql" + uri[uri.index("://") :]
+        address, shown = postgres.checked(uri, connection=source.connection), postgres.shown(uri)
     elif uri.startswith("sqlite"):
         from adbc_driver_sqlite import dbapi
 
         path = unquote(uri.split("://", 1)[1].removeprefix("/"))  # sqlite:////absolute; Airflow writes sqlite:///%2Fabsolute
-        address = f"file:{quote(path)}?mode=ro"
+        address, shown = f"file:{quote(path)}?mode=ro", settings.without_password(uri)
     else:
-        raise BadPipeline(
-            f"connection {source.connection!r}: {uri.split(':', 1)[0]!r} is not read; use postgresql, sqlite, or a jdbc: URI"
-        )
+        kind = uri.split("://", 1)[0] if "://" in uri else ""
+        raise BadPipeline(f"connection {source.connection!r}: {kind!r} is not read; use postgresql, sqlite, or a jdbc: URI")
     try:
         with dbapi.connect(address) as connection:
             yield connection
-    except dbapi.Error as error:
-        words = " ".join(str(error).split())
-        raise DatabaseError(
-            f"{_where(source)} at {settings.without_password(uri)}: {words}: is it up, and is the table there?"
-        ) from error
+    except dbapi.Error as error:  # from None: a trace shows the cause's words, too
+        raise DatabaseError(f"{_where(source)} at {shown}: {postgres.words(error)}: is it up, and is the table there?") from None
 
 
 def _jdbc(spark: SparkSession, name: str, source: TableSource, uri: str, window: Window | None) -> DataFrame:

@@ -280,6 +280,13 @@ def test_a_source_may_refer_to_itself_and_comes_after_those_it_refers_to(write):
     assert pipelines.load(write(None, itself)).sources_in_order() == ["articles", "sales"]
 
 
+def test_a_source_that_would_refuse_what_it_lacks_itself_is_refused(write):
+    itself = "      title: {}\n    references:\n      - {column: title, to: articles.id, missing: refuse}\n"
+    assert refused(write(None, ("      title: {}\n", itself))) == (
+        "sources.articles.references: 'articles.id' is of the source itself, whose rows are not clean yet: say missing: keep"
+    )
+
+
 def test_yes_and_no_and_dates_stay_strings_where_strings_are_meant(write):
     never = ("items: {", 'filters: {never: [no, on, 2017-01-01, "00123"], exclude_seen: yes}\n  items: {')
     filters = pipelines.load(write(None, never)).recommend.filters

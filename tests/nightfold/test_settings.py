@@ -102,6 +102,28 @@ def test_a_connection_that_is_no_json_is_named_without_what_it_holds(platform):
 
 
 @pytest.mark.parametrize(
+    ("fields", "complaint"),
+    [
+        ('"conn_type": "redis", "host": "h", "extra": "s3cret"', "extra must be a JSON object"),
+        ('"conn_type": "redis", "host": "h", "extra": ["s3cret"]', "extra must be a JSON object"),
+        ('"conn_type": "redis", "host": "h", "extra": "7"', "extra must be a JSON object"),
+        ('"conn_type": "jdbc", "password": "s3cret"', "host is missing"),
+        ('"conn_type": "sqlite", "password": "s3cret"', "host is missing"),
+        ('"host": "s3cret"', "conn_type is missing"),
+        ('"conn_type": "redis", "host": "h", "login": 53837', "login must be a string: put it in quotes"),
+        ('"conn_type": "postgres", "host": "h", "password": ["s3cret"]', "password must be a string: put it in quotes"),
+        ('"conn_type": "jdbc", "host": {"s3cret": 1}', "host must be a string: put it in quotes"),
+    ],
+)
+def test_a_connection_with_a_wrong_field_is_named_with_it_and_not_with_what_it_holds(platform, fields, complaint):
+    platform(f"AIRFLOW_CONN_KV_DEFAULT={{{fields}}}")
+    with pytest.raises(BadPipeline) as caught:
+        settings.connection_uri("kv_default")
+    assert str(caught.value) == f"connection 'kv_default': AIRFLOW_CONN_KV_DEFAULT: {complaint}"
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
     ("uri", "shown"),
     [
         ("redis://:s3cret@127.0.0.1:6390/0", "redis://127.0.0.1:6390/0"),

@@ -1,5 +1,7 @@
 """Predictions in a shop's own PostgreSQL: a night is replaced whole, or stays as it was."""
 
+import re
+
 from nightfold import cli, promotion, schemas
 from nightfold.errors import BadPipeline, OlderNight, PromotionHeld
 from nightfold.lake import Lake, Manifest
@@ -218,8 +220,23 @@ def test_what_fails_in_its_middle_leaves_the_night_as_it_was(write, uri):
     assert rows(uri) == [(FIRST, "007", 1.5, "v1")]
 
 
+@pytest.mark.parametrize("password", ["50%zzSECRET", "SEC/RET", "SEC#RET", "p@ssSECRET"])
+def test_a_password_that_is_not_escaped_is_refused_before_anybody_quotes_it(password):
+    with pytest.raises(BadPipeline, match=r"connection 'shop_db' is no URI: write .* as %2F") as caught:
+        erase(TARGET, f"postgresql://u:{password}@127.0.0.1:1/shop", "007")
+    assert not re.search("SEC|RET|127", str(caught.value))
+
+
+def test_what_the_driver_cannot_read_is_not_quoted(home):
+    with pytest.raises(WriteBackFailed, match=r"at postgresql://127\.0\.0\.1:1/shop, forgetting: the driver cannot read") as caught:
+        erase(TARGET, "postgresql://127.0.0.1:1/shop?password=SEC&RET", "007")
+    assert not re.search("SEC|RET", str(caught.value))
+    assert caught.value.__suppress_context__, "else a trace shows it"
+
+
 def test_another_kind_of_database_is_refused(home):
     known = {"pipeline": "shop", "attempt": "a", "published_at": "", "keys": 0, "checksum": "", "model": "m"}
     promoted = VersionManifest(version="v", night=FIRST, facts={"lists": "x"}, **known)
-    with pytest.raises(BadPipeline, match="'shop_db': 'sqlite' is not written to; name a PostgreSQL"):
-        replace(TARGET, "sqlite:///x", Lake("shop"), promoted)
+    for uri, kind in (("sqlite:///x", "sqlite"), ("s3cret", "")):
+        with pytest.raises(BadPipeline, match=f"'shop_db': '{kind}' is not written to; name a PostgreSQL"):
+            replace(TARGET, uri, Lake("shop"), promoted)

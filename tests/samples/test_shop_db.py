@@ -86,6 +86,15 @@ def test_a_database_that_does_not_answer_is_one_line_with_the_mend_and_no_passwo
     assert "hush" not in error
 
 
+def test_a_password_that_is_not_escaped_is_one_line_with_the_mend_and_nothing_of_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("AIRFLOW_CONN_GROCER_DB", "postgresql://shop:50%hush@127.0.0.1:1/grocer")
+    assert main(["--landing", str(tmp_path), "--days", "1"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("samples.land: connection 'grocer_db' is no URI: write / ? # @ ")
+    assert error.count("\n") == 1
+    assert "hush" not in error
+
+
 def test_a_database_that_is_not_defined_is_one_line_with_the_mend(monkeypatch, tmp_path, capsys):
     monkeypatch.delenv("AIRFLOW_CONN_GROCER_DB", raising=False)
     monkeypatch.setenv("NIGHTFOLD_HOME", str(tmp_path))

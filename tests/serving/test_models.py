@@ -1,10 +1,14 @@
 """Predictions and baskets over REST: by the model that made the served version, another one without a restart."""
 
+import asyncio
 import json
 import math
+import re
 import threading
 import time
+from collections.abc import Callable
 
+from nightfold import pipeline as pipelines
 from nightfold.store.records import encode
 from nightfold.twins import folder
 from serving import served
@@ -13,6 +17,8 @@ from serving.configuration import Configuration
 from serving.finding import answer
 
 import pytest
+from asking import CLUB as CLUB_FILE
+from helpers import LIMIT
 from problems_of import assert_problem
 from servers import wait_for
 from starlette.testclient import TestClient
@@ -20,6 +26,7 @@ from twins_of import club_twin, shop_twin
 
 SHOP, CLUB = "/v1/pipelines/shop", "/v1/pipelines/club"
 E2 = math.e**2 - 1
+OTHER_STORE = "publish: {connection: other_kv}\n"
 
 
 def test_rows_get_predictions_in_their_order(replica):
@@ -201,6 +208,63 @@ def test_a_folder_that_cannot_be_read_does_not_end_the_watch(replica, publish, m
     monkeypatch.setattr("nightfold.pipeline.files", unreadable)
     publish("club", "c2", {"m1": encode([])}, night="2017-12-04", twin=None)
     wait_for(lambda: replica.get(CLUB).json()["version"] == "c2", what="the next version")
+
+
+@pytest.fixture
+def watched(published, monkeypatch):
+    """A watch that goes on until something holds of it; returns what it serves, and what it has said."""
+    monkeypatch.setattr(served, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(served, "FILES_EVERY", 0)
+
+    def watched(until: Callable[[], bool]) -> tuple[dict[str, str], list[str]]:
+        said: list[str] = []
+        ours = served.Served(only=frozenset(), say=said.append)
+
+        async def watch() -> dict[str, str]:
+            watching = asyncio.create_task(ours.watch())
+            async with asyncio.timeout(LIMIT):
+                while not watching.done() and not (len(said) > 2 and until()):
+                    await asyncio.sleep(0.01)
+            assert not watching.done(), watching.exception()
+            watching.cancel()
+            await ours.close()
+            return {name: one.champion.manifest.version for name, one in ours.pipelines.items()}
+
+        return asyncio.run(watch()), said
+
+    return watched
+
+
+def test_a_pipeline_with_a_fault_that_nobody_foresaw_is_said_once_and_the_others_are_served(watched, home, uri, monkeypatch):
+    (home / "pipelines" / "other.yaml").write_text(CLUB_FILE.replace("pipeline: club", "pipeline: other") + OTHER_STORE)
+    asked = []
+
+    def address(connection):
+        asked.append(connection)
+        if connection == "other_kv":
+            raise ValueError("s3cret")
+        return uri
+
+    monkeypatch.setattr(served, "connection_uri", address)
+    served_, said = watched(lambda: asked.count("other_kv") > 2)
+    assert served_ == {"club": "c1", "shop": "s1"}
+    assert re.fullmatch(r"other: not foreseen: ValueError at test_models\.py:\d+", said[0])
+    assert len(said) == 3, said
+
+
+def test_a_fault_while_the_folder_is_read_is_said_once_and_does_not_end_the_watch(watched, monkeypatch):
+    files, faults = pipelines.files, [UnicodeDecodeError("utf-8", b"s3cret", 0, 1, "s3cret")] * 2
+
+    def read():
+        if faults:
+            raise faults.pop()
+        return files()
+
+    monkeypatch.setattr(pipelines, "files", read)
+    served_, said = watched(lambda: not faults)
+    assert served_ == {"club": "c1", "shop": "s1"}
+    assert re.fullmatch(r"looking: not foreseen: UnicodeDecodeError at test_models\.py:\d+", said[0])
+    assert len(said) == 3, said
 
 
 def test_a_number_beyond_all_numbers_is_null_for_json_has_none():

@@ -1,6 +1,7 @@
 """A person is erased: nothing of hers is found again in what the command says that it reaches, and the others are as they were."""
 
 import json
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -116,7 +117,8 @@ def test_what_was_killed_half_way_goes_and_does_not_stop_it(taken, store, capsys
     (part,) = (lake / "clean/sales/attempts").rglob("part-*.parquet")
     cut = lake / "features/attempts/000009-dead/interactions/_temporary/0/task/part-0.parquet"
     judged = lake / "evaluation/attempts/000009-dead/scratch/judged/part-0.parquet"
-    for path, content in ((cut, b""), (judged, part.read_bytes())):
+    within = lake / "features/attempts/000009-dead/scratch/als/_temporary/0/task/.part-0.parquet.1.tmp"
+    for path, content in ((cut, b""), (within, b""), (judged, part.read_bytes())):
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
     store.announce("shop", "20260103-dead", "000009-dead")
@@ -152,6 +154,18 @@ def test_killed_before_it_has_counted_it_counts_the_second_time(taken, store, ca
     assert cli.main(["forget", "shop", HER]) == 0
     assert Lake("shop").get("raw/sales", DS).rows == 5
     assert "not reached: 1 trained models" in capsys.readouterr().out
+
+
+def test_rows_that_retention_has_let_go_count_on_as_they_did(utc, home, store):
+    land(home, f"shop/sales/{DS}.csv", [HEAD, *(f"{who},x,{who},1,{DS} 10:00:00" for who in (HER, HIM, "009"))])
+    for stage in (ingest, clean):
+        run(stage, tiny_shop(), DS)
+    gone = Lake("shop").get("raw/sales", DS)
+    shutil.rmtree(home / "lake" / gone.data)
+    assert cli.main(["forget", "shop", HER]) == 0
+    lake = Lake("shop")
+    assert (lake.get("raw/sales", DS), lake.get("ingest", DS).facts["sources"]["sales"][DS]["rows"]) == (gone, 3)
+    assert (lake.get("clean/sales", DS).rows, lake.get("clean", DS).facts["sources"]["sales"][DS]["rows"]) == (2, 2)
 
 
 def test_a_file_that_cannot_be_read_is_named_with_what_to_do(home, store, capsys):
@@ -203,6 +217,34 @@ def test_a_data_report_that_was_being_made_meanwhile_is_not_kept(taken, store, m
             run(profile, changed, DS)
     assert run(profile, changed, DS).startswith("1 sources, 5 rows")
     assert [path for kind in ("*.json", "*.html") for path in (taken / "lake").rglob(kind) if HER in path.read_text()] == []
+
+
+def test_a_finding_that_names_her_is_told_anew_on_the_data_report_and_in_its_manifest(utc, home, store, capsys):
+    days = [f"2026-01-{day:02}" for day in range(1, 9)]
+    for day in days:
+        buyers = [HER] * 9 + [HIM] if day == days[-1] else [HER] + [HIM] * 5 + ["009"] * 4
+        land(home, f"shop/sales/{day}.csv", [HEAD, *(f"{who},x,{n},1,{day} 10:00:00" for n, who in enumerate(buyers))])
+    for stage in (ingest, clean, profile):
+        run(stage, tiny_shop(), days[-1])
+    (manifest,) = (home / "lake/shop/profile").glob("*.json")
+    before = manifest.read_text()
+    assert f"most at {HER}: 90.0% instead of 10.0%" in before, "else it proves nothing"
+
+    def erased() -> str:
+        assert cli.main(["forget", "shop", HER]) == 0
+        assert [path for kind in ("*.json", "*.html") for path in (home / "lake").rglob(kind) if HER in path.read_text()] == []
+        return capsys.readouterr().out
+
+    assert "1 reports erased" in erased()
+    assert manifest.read_text() == before.replace(HER, forgetting.FORGOTTEN)
+    facts = Lake("shop").get("profile", days[-1]).facts
+    assert "most at (forgotten): 90.0% instead of 10.0%" in Lake("shop").read_text(facts["report"])
+    manifest.write_text(before)  # as of a report that is committed while she is erased
+    assert "1 reports erased" in erased()
+    numbers = home / "lake" / facts["json"]
+    numbers.write_text(json.dumps({**json.loads(numbers.read_text()), "attention": json.loads(before)["facts"]["attention"]}))
+    assert "1 reports erased" in erased(), "of which 0.2 had left the sentences"
+    assert "0 reports erased" in erased()
 
 
 def test_a_source_that_names_her_in_a_column_of_another_name_is_reached_too(spark, home, store, capsys):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nightfold.lake import Lake
 from nightfold.pipeline import Pipeline
+from nightfold.reports import attention
 from nightfold.spark import profiling
 from spark_jobs import clean, ingest, profile
 
@@ -97,6 +98,13 @@ def test_activity_tells_the_long_tail_and_the_hours(two_nights):
     assert activity["users"]["per"]["max"] == 3
     thursday, saturday = activity["week_hours"][3], activity["week_hours"][5]
     assert (thursday[9], thursday[10], thursday[23], saturday[9], sum(map(sum, activity["week_hours"]))) == (2, 1, 1, 2, 6)
+
+
+def test_what_to_look_at_is_found_again_in_the_figures_as_they_are_written_also_in_those_of_0_1(two_nights):
+    figures, sources = two_nights[0], two_nights[0]["sources"]
+    assert attention.findings(sources, figures["night"]) == figures["attention"]
+    older = {name: {key: value for key, value in source.items() if key != "changes"} for name, source in sources.items()}
+    assert attention.findings(older, figures["night"]) == figures["attention"]
 
 
 def test_a_later_night_is_not_seen(two_nights):

@@ -1,5 +1,6 @@
 """Tables as rows of text: every row once, of one moment, whatever the database."""
 
+import re
 import sqlite3
 from collections import Counter
 
@@ -207,6 +208,19 @@ def test_a_database_out_of_reach_is_one_line_without_the_password(read, postgres
     monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", "mongodb://127.0.0.1/shop")
     with pytest.raises(BadPipeline, match="'mongodb' is not read; use postgresql, sqlite, or a jdbc: URI"):
         read(SNAPSHOT + GOODS)
+
+
+@pytest.mark.parametrize("password", ["50%zzSECRET", "SEC/RET", "SEC#RET", "p@ssSECRET"])
+def test_a_password_that_is_not_escaped_is_refused_before_anybody_quotes_it(read, monkeypatch, password):
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", f"postgresql://u:{password}@127.0.0.1:1/shop")
+    with pytest.raises(BadPipeline, match=r"connection 'shop_db' is no URI: write .* as %2F") as caught:
+        read(SNAPSHOT + GOODS)
+    assert not re.search("SEC|RET|127", str(caught.value))
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DB", "postgresql://127.0.0.1:1/shop?password=SEC&RET")
+    with pytest.raises(DatabaseError, match=r"at postgresql://127\.0\.0\.1:1/shop: the driver cannot read the address") as unread:
+        read(SNAPSHOT + GOODS)
+    assert not re.search("SEC|RET", str(unread.value))
+    assert unread.value.__suppress_context__, "else a trace shows it"
 
 
 @pytest.mark.parametrize("partitions", ["", PARTS], ids=["whole", "three"])
