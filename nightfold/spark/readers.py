@@ -2,7 +2,10 @@
 
 import csv
 import io
+import itertools
 import json
+import re
+from collections.abc import Iterable, Iterator
 
 from nightfold import landing, schemas
 from nightfold.errors import BadInput
@@ -20,6 +23,7 @@ _HEADER_BYTES = 1 << 16
 _LITTLE = 8 << 20  # bytes of JSON lines that are looked through before Spark is asked: 0.1 s
 _MAX_KEYS = 100_000  # distinct (night, key) pairs of JSON lines brought to the driver
 _NAMES, _LETTERS = 10, 40  # undeclared columns that a message names, and letters of each
+csv.field_size_limit(1 << 24)  # characters; 131,072 unless told, which a text may have, and a whole file swallowed is no value
 _REPLACED = "�"  # what a decoder puts where bytes are not of the encoding
 
 
@@ -75,8 +79,8 @@ def _csv(spark: SparkSession, name: str, source: FileSource, files: list[LandedF
         if not header:  # blank lines only: the same as an empty file
             continue
         check_columns(name, source, list(header), where=file.uri)
-        if file.odd_quotes:
-            _check_quotes(_csv_group(spark, source, header, [file.uri], night), source, where=file.uri)
+        if file.quoted:
+            _check_quotes(file, source, header)
         if file.unended:
             _check_end(file, source, fields=len(header))
         groups.setdefault(header, []).append(file.uri)
@@ -84,15 +88,43 @@ def _csv(spark: SparkSession, name: str, source: FileSource, files: list[LandedF
     return _union(frames) if frames else _nothing(spark, source)
 
 
-def _check_quotes(rows: DataFrame, source: FileSource, *, where: str) -> None:
-    """Raise BadInput when, of quotes that are not in pairs, one was opened and swallowed lines; a stray inch mark passes."""
-    for column in (*source.columns, "_malformed"):
-        swallowed = rows.where(F.col(f"`{column}`").contains("\n")).select(F.substring_index(F.col(f"`{column}`"), "\n", 1)).first()
-        if swallowed is not None:
-            raise BadInput(
-                f"{where}: a double quote is opened and never closed, at or after {swallowed[0][:60]!r} in column {column}: "
-                "it would swallow the lines after it; have the file delivered again"
-            )
+def _check_quotes(file: LandedFile, source: FileSource, header: tuple[str, ...]) -> None:
+    """Raise BadInput when a quote is opened and never closed, and swallows lines; what is stray within one line passes.
+
+    Spark ends such a value at the next quote, wherever that is, and takes all the lines between them for one value.
+    """
+    before = _lines_before_unclosed(file, source)
+    if before is None:
+        return
+    with landing.text(file.uri, source.encoding) as lines:
+        line = next(itertools.islice(lines, before, None)).rstrip("\r\n")
+    values = next(csv.reader([line], delimiter=source.delimiter))
+    raise BadInput(
+        f"{file.uri}: a double quote is opened and never closed, at or after {values[-1][:60]!r} "
+        f"in column {header[min(len(values), len(header)) - 1]} (line {before + 1}): "
+        "it would swallow the lines after it; have the file delivered again"
+    )
+
+
+def _lines_before_unclosed(file: LandedFile, source: FileSource) -> int | None:
+    """How many lines stand before the record of several lines in which a quote is opened and never closed; None when there is none."""
+    with landing.text(file.uri, source.encoding) as lines:
+        records = csv.reader(_unpadded(lines, source.delimiter), delimiter=source.delimiter, strict=True)
+        while True:
+            before = records.line_num
+            try:
+                for _ in records:
+                    before = records.line_num
+                return None
+            except csv.Error:
+                if records.line_num > before + 1:
+                    return before
+
+
+def _unpadded(lines: Iterable[str], delimiter: str) -> Iterator[str]:
+    """Without the blanks behind a closing quote: Spark passes over them, `csv` does not."""
+    padded = re.compile(f'" +(?=[{re.escape(delimiter)}\r\n])')
+    return (padded.sub('"', line) if '" ' in line else line for line in lines)
 
 
 def _check_end(file: LandedFile, source: FileSource, *, fields: int) -> None:
