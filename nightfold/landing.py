@@ -29,7 +29,7 @@ class LandedFile:
     quoted: bool = True
     """Whether it holds double quotes, or nobody has looked: one that is never closed swallows lines of a CSV file."""
     unended: bool = False
-    """Whether it does not end with a line end: whole, or cut off on its way."""
+    """Whether its last byte is of no line end: whole, or cut off on its way; in UTF-16 a line end has two bytes."""
 
     def as_fact(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,11 +99,12 @@ def text(uri: str, encoding: str) -> Iterator[TextIO]:
         yield lines
 
 
-def last_line(uri: str, size: int, *, at_most: int) -> bytes:
-    """What follows the file's last line end; its end only, when that is longer than `at_most` bytes."""
+def tail(uri: str, size: int, *, at_most: int) -> bytes:
+    """The last bytes of a file of that size, from where a character begins in UTF-16, too."""
+    start = max(0, size - at_most) // 4 * 4
     fs, path = filesystem(uri)
     with fs.open_input_file(path) as file:
-        return file.read_at(min(size, at_most), max(0, size - at_most)).rpartition(b"\n")[2]
+        return file.read_at(size - start, start)
 
 
 def _files(uri: str) -> list[LandedFile]:

@@ -1,5 +1,6 @@
 """Read delivered files as they are: every column a string, every malformed record kept with its text."""
 
+import codecs
 import csv
 import io
 import itertools
@@ -129,13 +130,21 @@ def _unpadded(lines: Iterable[str], delimiter: str) -> Iterator[str]:
 
 def _check_end(file: LandedFile, source: FileSource, *, fields: int) -> None:
     """Raise BadInput when the last line has no end and too few fields: what came after it was lost on the way."""
-    last = landing.last_line(file.uri, file.size, at_most=_HEADER_BYTES).decode(source.encoding, errors="replace")
+    last = _last_line(file, source)
     found = len(next(csv.reader([last], delimiter=source.delimiter), []))
-    if found < fields and last.count('"') % 2 == 0:  # an odd one ends a quoted text of several lines
+    if last and found < fields and last.count('"') % 2 == 0:  # an odd one ends a quoted text of several lines
         raise BadInput(
             f"{file.uri}: it ends in the middle of a line ({last[:60]!r} has {found} of {fields} fields): "
             "it was cut off on its way; have it delivered again"
         )
+
+
+def _last_line(file: LandedFile, source: FileSource) -> str:
+    """What follows the file's last line end; its end only, when that is longer than is read of it."""
+    decoder = codecs.getincrementaldecoder(source.encoding)(errors="replace")
+    decoder.decode(landing.head(file.uri, 4))  # the mark with which a file may begin says how the rest is to be read
+    text = decoder.decode(landing.tail(file.uri, file.size, at_most=_HEADER_BYTES))
+    return text.replace("\r", "\n").rpartition("\n")[2]
 
 
 def _csv_header(file: LandedFile, source: FileSource) -> tuple[str, ...]:

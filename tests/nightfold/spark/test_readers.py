@@ -107,6 +107,15 @@ def test_a_file_that_ends_in_the_middle_of_a_line_stops_the_night_and_one_withou
     assert taken_in("client,article,note\nc1,a1\nc2,a2,n2\n")[0][0] in ("c1", None), "a short line inside is a malformed record"
 
 
+@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16", "UTF-16BE"])
+def test_a_line_end_of_two_bytes_ends_a_file_and_a_line_without_one_is_cut_off_in_any_encoding(taken_in, encoding, monkeypatch):
+    assert taken_in("client,article,note\nc1,a1,n1\nc2,ä2,n2\n", encoding=encoding) == [("c1", "a1", "n1"), ("c2", "ä2", "n2")]
+    assert taken_in("client,article,note\nc1,a1,n1\nc2,a2,n2", encoding=encoding)[1] == ("c2", "a2", "n2")
+    monkeypatch.setattr(readers, "_HEADER_BYTES", 42)  # so that the last line is found without the mark that some files begin with
+    with pytest.raises(BadInput, match=r"it ends in the middle of a line \('c2,ä' has 2 of 3 fields\)"):
+        taken_in("client,article,note\nc1,a1,n1\nc2,ä", encoding=encoding)
+
+
 def test_csv_of_another_encoding_and_delimiter_is_read_as_the_pipeline_says(read):
     written = "client;article;note\n1;café;€ 5\n".encode("cp1252")
     assert read(CSV + "delimiter: ;\nencoding: windows-1252\n", {f"sales/{FIRST}.csv": written}) == [
