@@ -115,6 +115,22 @@ def test_a_nightly_table_gives_the_nights_of_the_window_only(read, sqlite):
     assert [(row[0], row[2]) for row in found] == [("1", "2026-02-28"), ("2", NIGHT)]
 
 
+UTC_TEXTS = ["2026-02-28T22:59:59.000Z", "2026-02-28T23:00:00.000Z", "2026-03-01T22:59:59.000Z", "2026-03-01T23:00:00.000Z"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_night_whose_column_is_text_of_another_zone_has_all_its_rows_and_no_others(read, utc, request, kind):
+    connected = request.getfixturevalue(kind)
+    execute = connected.cursor().execute
+    execute("CREATE TABLE sales (id int, sold_at text)")
+    for i, moment in enumerate(UTC_TEXTS):
+        execute(f"INSERT INTO sales VALUES ({i}, '{moment}')")  # noqa: S608
+    connected.commit()
+    utc.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
+    found = read(SALES, window=Window(NIGHT, NIGHT, "Europe/Berlin"))
+    assert found == [("1", UTC_TEXTS[1], NIGHT), ("2", UTC_TEXTS[2], NIGHT)]
+
+
 def test_a_wrong_table_or_column_is_said_in_one_line(read, sqlite):
     sqlite.execute("CREATE TABLE goods (id text, code text)")
     sqlite.commit()
