@@ -33,42 +33,44 @@ class DatabaseError(NightfoldError):
 
 @dataclass(frozen=True)
 class Window:
-    """Which nights of a nightly table to read: first and last, both included, in the pipeline's time zone."""
+    """Which nights of a nightly table to read: first and last, both included."""
 
     first: str
     last: str
-    timezone: str
 
 
 @contextmanager
-def table(spark: SparkSession, name: str, source: TableSource, *, ds: str, window: Window | None) -> Iterator[DataFrame]:
+def table(
+    spark: SparkSession, name: str, source: TableSource, *, ds: str, window: Window | None, timezone: str
+) -> Iterator[DataFrame]:
     """The table's rows as strings, with `_malformed`, `_reason`, `night`; to be used up within the `with`.
 
     :param window: for a nightly table; None copies the whole table as the snapshot of night `ds`
+    :param timezone: the pipeline's, in which a moment's day is
     """
     uri = settings.connection_uri(source.connection)
     if uri.startswith("jdbc:"):
         yield _finished(_jdbc(spark, name, source, uri, window), source, ds, window)
         return
     with _connect(uri, source) as connection:
-        snapshot = _begin(connection, uri, window)
+        snapshot = _begin(connection, uri, timezone)
         found = _columns(connection, source)
         check_columns(name, source, [source.declared(column) for column in found], where=_where(source))
         parts = _partitions(connection, source, found)
-        read = _reader(uri, source, parts, snapshot, window)
+        read = _reader(uri, source, parts, snapshot, window, timezone)
         fields = ", ".join(f"`{c}` string" for c in source.columns)
         splits = spark.range(0, len(parts), 1, numPartitions=len(parts))  # a task per part, and nothing to shuffle
         yield _finished(splits.mapInArrow(read, fields), source, ds, window)
 
 
-def _reader(uri: str, source: TableSource, parts: list[str], snapshot: str | None, window: Window | None) -> Any:
+def _reader(uri: str, source: TableSource, parts: list[str], snapshot: str | None, window: Window | None, timezone: str) -> Any:
     """What an executor runs: numbers of parts in, rows out. The address travels in the closure, never in an argument."""
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 with _connect(uri, source) as connection:
-                    _begin(connection, uri, window, snapshot=snapshot)
+                    _begin(connection, uri, timezone, snapshot=snapshot)
                     with connection.cursor() as cursor:
                         found = _columns(connection, source)
                         cursor.execute(_select(source, found, parts[number], window, sqlite=uri.startswith("sqlite")))
@@ -133,7 +135,7 @@ def _columns(connection: Any, source: TableSource) -> dict[str, pa.DataType]:
         return {column[0]: column[1] for column in cursor.description}
 
 
-def _begin(connection: Any, uri: str, window: Window | None, *, snapshot: str | None = None) -> str | None:
+def _begin(connection: Any, uri: str, timezone: str, *, snapshot: str | None = None) -> str | None:
     """Read from one moment in the pipeline's time zone; on PostgreSQL returns (or joins) the exported snapshot."""
     if not uri.startswith("postgres"):
         return None
@@ -141,7 +143,7 @@ def _begin(connection: Any, uri: str, window: Window | None, *, snapshot: str | 
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         if snapshot is not None:
             cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        cursor.execute(f"SET LOCAL TIME ZONE '{window.timezone if window else 'UTC'}'")
+        cursor.execute(f"SET LOCAL TIME ZONE '{timezone}'")
         cursor.execute("SET LOCAL DateStyle TO ISO")
         if snapshot is None:
             cursor.execute("SELECT pg_export_snapshot()")
