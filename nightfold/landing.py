@@ -1,10 +1,12 @@
 """What has landed: which files a source delivered for which night, and their content's fingerprint."""
 
 import hashlib
+import io
 import re
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, TextIO
 
 from nightfold import settings
 from nightfold.lake import filesystem
@@ -24,13 +26,16 @@ class LandedFile:
     modified: int
     """Nanoseconds since 1970-01-01; only tells whether the hash must be taken again."""
     sha256: str = ""
-    odd_quotes: bool = False
-    """Whether its double quotes are not in pairs: one that is never closed swallows the rest of a CSV file."""
+    quoted: bool = True
+    """Whether it holds double quotes, or nobody has looked: one that is never closed swallows lines of a CSV file."""
     unended: bool = False
-    """Whether it does not end with a line end: whole, or cut off on its way."""
+    """Whether its last byte is of no line end: whole, or cut off on its way; in UTF-16 a line end has two bytes."""
 
     def as_fact(self) -> dict[str, Any]:
         return asdict(self)
+
+
+_FACTS = [field.name for field in fields(LandedFile)]  # of earlier ones not all are known still
 
 
 def location(source: FileSource) -> str:
@@ -72,7 +77,7 @@ def snapshot(source: FileSource) -> list[LandedFile]:
 
 def hashed(files: Iterable[LandedFile], known: Iterable[dict[str, Any]]) -> list[LandedFile]:
     """The same files, read through for hash and quotes; taken from `known` (earlier facts) where size and time have not changed."""
-    before = {(k["uri"], k["size"], k["modified"]): LandedFile(**k) for k in known}
+    before = {(k["uri"], k["size"], k["modified"]): LandedFile(**{f: k[f] for f in _FACTS if f in k}) for k in known}
     return [before.get((f.uri, f.size, f.modified)) or _read_through(f) for f in files]
 
 
@@ -83,11 +88,23 @@ def head(uri: str, size: int) -> bytes:
         return stream.read(size)
 
 
-def last_line(uri: str, size: int, *, at_most: int) -> bytes:
-    """What follows the file's last line end; its end only, when that is longer than `at_most` bytes."""
+@contextmanager
+def text(uri: str, encoding: str) -> Iterator[TextIO]:
+    """A file's lines, with their ends."""
+    fs, path = filesystem(uri)
+    with (
+        fs.open_input_stream(path, compression=None) as stream,
+        io.TextIOWrapper(stream, encoding=encoding, errors="replace", newline="") as lines,
+    ):
+        yield lines
+
+
+def tail(uri: str, size: int, *, at_most: int) -> bytes:
+    """The last bytes of a file of that size, from where a character begins in UTF-16, too."""
+    start = max(0, size - at_most) // 4 * 4
     fs, path = filesystem(uri)
     with fs.open_input_file(path) as file:
-        return file.read_at(min(size, at_most), max(0, size - at_most)).rpartition(b"\n")[2]
+        return file.read_at(size - start, start)
 
 
 def _files(uri: str) -> list[LandedFile]:
@@ -107,10 +124,10 @@ def _landed(info: pafs.FileInfo, base_uri: str, base_path: str) -> LandedFile:
 
 def _read_through(file: LandedFile) -> LandedFile:
     fs, path = filesystem(file.uri)
-    hasher, quotes, last = hashlib.sha256(), 0, b"\n"
+    hasher, quoted, last = hashlib.sha256(), False, b"\n"
     with fs.open_input_stream(path, compression=None) as stream:
         while chunk := stream.read(1 << 20):
             hasher.update(chunk)
-            quotes += chunk.count(b'"')
+            quoted = quoted or b'"' in chunk
             last = chunk[-1:]
-    return replace(file, sha256=hasher.hexdigest(), odd_quotes=quotes % 2 == 1, unended=last not in b"\r\n")
+    return replace(file, sha256=hasher.hexdigest(), quoted=quoted, unended=last not in b"\r\n")

@@ -41,8 +41,8 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Plan) -> Taken:
         written = _write(job, name, readers.read_files(spark, name, source, wanted.files), nights)
     else:
         read = sorted([*nights, *wanted.looked])
-        window = databases.Window(read[0], read[-1], job.pipeline.timezone) if source.nightly else None
-        with databases.table(spark, name, source, ds=job.ds, window=window) as rows:
+        window = databases.Window(read[0], read[-1]) if source.nightly else None
+        with databases.table(spark, name, source, ds=job.ds, window=window, timezone=job.pipeline.timezone) as rows:
             written = _write(job, name, rows.where(F.col("night").isin(read)) if source.nightly else rows, read)
     kept, noticed = dict(wanted.kept), list(wanted.changes)
     for night, before in wanted.looked.items():

@@ -33,42 +33,44 @@ class DatabaseError(NightfoldError):
 
 @dataclass(frozen=True)
 class Window:
-    """Which nights of a nightly table to read: first and last, both included, in the pipeline's time zone."""
+    """Which nights of a nightly table to read: first and last, both included."""
 
     first: str
     last: str
-    timezone: str
 
 
 @contextmanager
-def table(spark: SparkSession, name: str, source: TableSource, *, ds: str, window: Window | None) -> Iterator[DataFrame]:
+def table(
+    spark: SparkSession, name: str, source: TableSource, *, ds: str, window: Window | None, timezone: str
+) -> Iterator[DataFrame]:
     """The table's rows as strings, with `_malformed`, `_reason`, `night`; to be used up within the `with`.
 
     :param window: for a nightly table; None copies the whole table as the snapshot of night `ds`
+    :param timezone: the pipeline's, in which a moment's day is
     """
     uri = settings.connection_uri(source.connection)
     if uri.startswith("jdbc:"):
-        yield _finished(_jdbc(spark, name, source, uri, window), source, ds)
+        yield _finished(_jdbc(spark, name, source, uri, window), source, ds, window)
         return
     with _connect(uri, source) as connection:
-        snapshot = _begin(connection, uri, window)
+        snapshot = _begin(connection, uri, timezone)
         found = _columns(connection, source)
         check_columns(name, source, [source.declared(column) for column in found], where=_where(source))
         parts = _partitions(connection, source, found)
-        read = _reader(uri, source, parts, snapshot, window)
+        read = _reader(uri, source, parts, snapshot, window, timezone)
         fields = ", ".join(f"`{c}` string" for c in source.columns)
         splits = spark.range(0, len(parts), 1, numPartitions=len(parts))  # a task per part, and nothing to shuffle
-        yield _finished(splits.mapInArrow(read, fields), source, ds)
+        yield _finished(splits.mapInArrow(read, fields), source, ds, window)
 
 
-def _reader(uri: str, source: TableSource, parts: list[str], snapshot: str | None, window: Window | None) -> Any:
+def _reader(uri: str, source: TableSource, parts: list[str], snapshot: str | None, window: Window | None, timezone: str) -> Any:
     """What an executor runs: numbers of parts in, rows out. The address travels in the closure, never in an argument."""
 
     def read(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 with _connect(uri, source) as connection:
-                    _begin(connection, uri, window, snapshot=snapshot)
+                    _begin(connection, uri, timezone, snapshot=snapshot)
                     with connection.cursor() as cursor:
                         found = _columns(connection, source)
                         cursor.execute(_select(source, found, parts[number], window, sqlite=uri.startswith("sqlite")))
@@ -78,7 +80,7 @@ def _reader(uri: str, source: TableSource, parts: list[str], snapshot: str | Non
     return read
 
 
-def _select(source: TableSource, found: list[str], predicate: str, window: Window | None, *, sqlite: bool) -> str:
+def _select(source: TableSource, found: dict[str, pa.DataType], predicate: str, window: Window | None, *, sqlite: bool) -> str:
     # Names were checked against the pipeline's patterns and the table's own columns; dates are dates.
     # The server writes the text of a value: it knows every type that it has, Arrow does not (uuid, arrays, intervals).
     # SQLite's driver takes a column's type from its first rows, and fails when these are NULL: so a text is marked there.
@@ -87,19 +89,21 @@ def _select(source: TableSource, found: list[str], predicate: str, window: Windo
     columns = ", ".join(f"{value.format(_name(here[c]) if c in here else 'NULL')} AS {_name(c)}" for c in source.columns)
     conditions = [predicate] if predicate else []
     if window is not None:
-        after = date.fromisoformat(window.last) + timedelta(days=1)
-        night = _name(here.get(str(source.night_column), str(source.night_column)))
-        conditions.append(f"{night} >= '{window.first}' AND {night} < '{after}'")
+        night = here.get(str(source.night_column), str(source.night_column))
+        # A text may say the time of another zone, where the day is the one before or after; the rows' nights are exact.
+        more = timedelta(days=0 if pa.types.is_temporal(found.get(night, pa.string())) else 1)
+        first, after = date.fromisoformat(window.first) - more, date.fromisoformat(window.last) + timedelta(days=1) + more
+        conditions.append(f"{_name(night)} >= '{first}' AND {_name(night)} < '{after}'")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT {columns} FROM {_quoted(source)}{where}"  # noqa: S608
 
 
-def _delivered(source: TableSource, found: list[str]) -> dict[str, str]:
+def _delivered(source: TableSource, found: Iterable[str]) -> dict[str, str]:
     """Each declared column that the table has → its name there."""
     return {source.declared(column): column for column in found if source.declared(column) in source.columns}
 
 
-def _partitions(connection: Any, source: TableSource, found: list[str]) -> list[str]:
+def _partitions(connection: Any, source: TableSource, found: Iterable[str]) -> list[str]:
     """One predicate per partition, which together cover every row once; an empty one means all rows."""
     if source.partitions == 1:
         return [""]
@@ -124,13 +128,14 @@ def _unmarked(rows: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(texts, names=rows.schema.names)
 
 
-def _columns(connection: Any, source: TableSource) -> list[str]:
+def _columns(connection: Any, source: TableSource) -> dict[str, pa.DataType]:
+    """Each column's name there → its type, which SQLite does not know."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM {_quoted(source)} LIMIT 0")  # noqa: S608
-        return [column[0] for column in cursor.description]
+        return {column[0]: column[1] for column in cursor.description}
 
 
-def _begin(connection: Any, uri: str, window: Window | None, *, snapshot: str | None = None) -> str | None:
+def _begin(connection: Any, uri: str, timezone: str, *, snapshot: str | None = None) -> str | None:
     """Read from one moment in the pipeline's time zone; on PostgreSQL returns (or joins) the exported snapshot."""
     if not uri.startswith("postgres"):
         return None
@@ -138,7 +143,7 @@ def _begin(connection: Any, uri: str, window: Window | None, *, snapshot: str | 
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         if snapshot is not None:
             cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
-        cursor.execute(f"SET LOCAL TIME ZONE '{window.timezone if window else 'UTC'}'")
+        cursor.execute(f"SET LOCAL TIME ZONE '{timezone}'")
         cursor.execute("SET LOCAL DateStyle TO ISO")
         if snapshot is None:
             cursor.execute("SELECT pg_export_snapshot()")
@@ -212,13 +217,14 @@ def _jdbc_partitions(reader: DataFrameReader, whole: DataFrame, source: TableSou
     return reader.options(partitionColumn=column, **split).load()
 
 
-def _finished(rows: DataFrame, source: TableSource, ds: str) -> DataFrame:
+def _finished(rows: DataFrame, source: TableSource, ds: str, window: Window | None) -> DataFrame:
     night = F.lit(ds)
     if source.night_column is not None:
         night = F.date_format(F.col(f"`{source.night_column}`").try_cast("timestamp"), "yyyy-MM-dd")
     nothing = F.lit(None).cast(T.StringType())
     own = (nothing.alias("_malformed"), nothing.alias("_reason"), night.alias("night"))
-    return rows.select(*(F.col(f"`{c}`") for c in source.columns), *own)
+    whole = rows.select(*(F.col(f"`{c}`") for c in source.columns), *own)
+    return whole if window is None else whole.where(F.col("night").between(window.first, window.last))
 
 
 def _not_an_integer(source: TableSource) -> BadPipeline:

@@ -1,8 +1,12 @@
 """Read delivered files as they are: every column a string, every malformed record kept with its text."""
 
+import codecs
 import csv
 import io
+import itertools
 import json
+import re
+from collections.abc import Iterable, Iterator
 
 from nightfold import landing, schemas
 from nightfold.errors import BadInput
@@ -20,6 +24,7 @@ _HEADER_BYTES = 1 << 16
 _LITTLE = 8 << 20  # bytes of JSON lines that are looked through before Spark is asked: 0.1 s
 _MAX_KEYS = 100_000  # distinct (night, key) pairs of JSON lines brought to the driver
 _NAMES, _LETTERS = 10, 40  # undeclared columns that a message names, and letters of each
+csv.field_size_limit(1 << 24)  # characters; 131,072 unless told, which a text may have, and a whole file swallowed is no value
 _REPLACED = "�"  # what a decoder puts where bytes are not of the encoding
 
 
@@ -75,8 +80,8 @@ def _csv(spark: SparkSession, name: str, source: FileSource, files: list[LandedF
         if not header:  # blank lines only: the same as an empty file
             continue
         check_columns(name, source, list(header), where=file.uri)
-        if file.odd_quotes:
-            _check_quotes(_csv_group(spark, source, header, [file.uri], night), source, where=file.uri)
+        if file.quoted:
+            _check_quotes(file, source, header)
         if file.unended:
             _check_end(file, source, fields=len(header))
         groups.setdefault(header, []).append(file.uri)
@@ -84,26 +89,62 @@ def _csv(spark: SparkSession, name: str, source: FileSource, files: list[LandedF
     return _union(frames) if frames else _nothing(spark, source)
 
 
-def _check_quotes(rows: DataFrame, source: FileSource, *, where: str) -> None:
-    """Raise BadInput when, of quotes that are not in pairs, one was opened and swallowed lines; a stray inch mark passes."""
-    for column in (*source.columns, "_malformed"):
-        swallowed = rows.where(F.col(f"`{column}`").contains("\n")).select(F.substring_index(F.col(f"`{column}`"), "\n", 1)).first()
-        if swallowed is not None:
-            raise BadInput(
-                f"{where}: a double quote is opened and never closed, at or after {swallowed[0][:60]!r} in column {column}: "
-                "it would swallow the lines after it; have the file delivered again"
-            )
+def _check_quotes(file: LandedFile, source: FileSource, header: tuple[str, ...]) -> None:
+    """Raise BadInput when a quote is opened and never closed, and swallows lines; what is stray within one line passes.
+
+    Spark ends such a value at the next quote, wherever that is, and takes all the lines between them for one value.
+    """
+    before = _lines_before_unclosed(file, source)
+    if before is None:
+        return
+    with landing.text(file.uri, source.encoding) as lines:
+        line = next(itertools.islice(lines, before, None)).rstrip("\r\n")
+    values = next(csv.reader([line], delimiter=source.delimiter))
+    raise BadInput(
+        f"{file.uri}: a double quote is opened and never closed, at or after {values[-1][:60]!r} "
+        f"in column {header[min(len(values), len(header)) - 1]} (line {before + 1}): "
+        "it would swallow the lines after it; have the file delivered again"
+    )
+
+
+def _lines_before_unclosed(file: LandedFile, source: FileSource) -> int | None:
+    """How many lines stand before the record of several lines in which a quote is opened and never closed; None when there is none."""
+    with landing.text(file.uri, source.encoding) as lines:
+        records = csv.reader(_unpadded(lines, source.delimiter), delimiter=source.delimiter, strict=True)
+        while True:
+            before = records.line_num
+            try:
+                for _ in records:
+                    before = records.line_num
+                return None
+            except csv.Error:
+                if records.line_num > before + 1:
+                    return before
+
+
+def _unpadded(lines: Iterable[str], delimiter: str) -> Iterator[str]:
+    """Without the blanks behind a closing quote: Spark passes over them, `csv` does not."""
+    padded = re.compile(f'" +(?=[{re.escape(delimiter)}\r\n])')
+    return (padded.sub('"', line) if '" ' in line else line for line in lines)
 
 
 def _check_end(file: LandedFile, source: FileSource, *, fields: int) -> None:
     """Raise BadInput when the last line has no end and too few fields: what came after it was lost on the way."""
-    last = landing.last_line(file.uri, file.size, at_most=_HEADER_BYTES).decode(source.encoding, errors="replace")
+    last = _last_line(file, source)
     found = len(next(csv.reader([last], delimiter=source.delimiter), []))
-    if found < fields and last.count('"') % 2 == 0:  # an odd one ends a quoted text of several lines
+    if last and found < fields and last.count('"') % 2 == 0:  # an odd one ends a quoted text of several lines
         raise BadInput(
             f"{file.uri}: it ends in the middle of a line ({last[:60]!r} has {found} of {fields} fields): "
             "it was cut off on its way; have it delivered again"
         )
+
+
+def _last_line(file: LandedFile, source: FileSource) -> str:
+    """What follows the file's last line end; its end only, when that is longer than is read of it."""
+    decoder = codecs.getincrementaldecoder(source.encoding)(errors="replace")
+    decoder.decode(landing.head(file.uri, 4))  # the mark with which a file may begin says how the rest is to be read
+    text = decoder.decode(landing.tail(file.uri, file.size, at_most=_HEADER_BYTES))
+    return text.replace("\r", "\n").rpartition("\n")[2]
 
 
 def _csv_header(file: LandedFile, source: FileSource) -> tuple[str, ...]:

@@ -75,3 +75,13 @@ def test_a_hash_is_of_the_content_and_is_taken_again_only_when_size_or_time_diff
     (changed,) = landing.hashed(landing.snapshot(csv("shop/goods.csv", "snapshot")), [first.as_fact()])
     assert changed.sha256 != first.sha256
     assert landing.head(changed.uri, 3) == b"id\n"
+
+
+def test_whether_a_file_holds_quotes_is_read_with_its_hash_and_earlier_facts_that_do_not_say_are_looked_at_again(home):
+    land(home, "shop/goods.csv", 'id\n"1"\n')
+    land(home, "shop/plain.csv", "id\n1\n")
+    found = [landing.hashed(landing.snapshot(csv(f"shop/{name}.csv", "snapshot")), [])[0] for name in ("goods", "plain")]
+    assert [file.quoted for file in found] == [True, False]
+    earlier = {**{k: v for k, v in found[1].as_fact().items() if k != "quoted"}, "odd_quotes": False}
+    (known,) = landing.hashed(landing.snapshot(csv("shop/plain.csv", "snapshot")), [earlier])
+    assert (known.sha256, known.quoted) == (found[1].sha256, True)

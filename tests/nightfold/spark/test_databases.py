@@ -23,9 +23,10 @@ def read(utc, home):
     """The rows of a table: its columns and the night, sorted."""
     utc._jvm.java.lang.System.setProperty("derby.stream.error.file", str(home / "derby.log"))  # else in the working folder
 
-    def rows(text: str, *, window: Window | None = None) -> list[tuple]:
+    def rows(text: str, *, window: Window | None = None, timezone: str = "UTC") -> list[tuple]:
         taken = source(text)
-        with databases.table(utc, "goods", taken, ds=NIGHT, window=window) as frame:
+        utc.conf.set("spark.sql.session.timeZone", timezone)
+        with databases.table(utc, "goods", taken, ds=NIGHT, window=window, timezone=timezone) as frame:
             return sorted((tuple(row) for row in frame.select(*taken.columns, "night").collect()), key=str)
 
     return rows
@@ -112,8 +113,23 @@ def test_a_nightly_table_gives_the_nights_of_the_window_only(read, sqlite):
     days = ["2026-02-27 23:59:59", "2026-02-28 00:00:00", "2026-03-01 23:59:59", "2026-03-02 00:00:00", None]
     sqlite.executemany("INSERT INTO sales VALUES (?, ?)", enumerate(days))
     sqlite.commit()
-    found = read(SALES, window=Window("2026-02-28", NIGHT, "UTC"))
+    found = read(SALES, window=Window("2026-02-28", NIGHT))
     assert [(row[0], row[2]) for row in found] == [("1", "2026-02-28"), ("2", NIGHT)]
+
+
+UTC_TEXTS = ["2026-02-28T22:59:59.000Z", "2026-02-28T23:00:00.000Z", "2026-03-01T22:59:59.000Z", "2026-03-01T23:00:00.000Z"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_night_whose_column_is_text_of_another_zone_has_all_its_rows_and_no_others(read, request, kind):
+    connected = request.getfixturevalue(kind)
+    execute = connected.cursor().execute
+    execute("CREATE TABLE sales (id int, sold_at text)")
+    for i, moment in enumerate(UTC_TEXTS):
+        execute(f"INSERT INTO sales VALUES ({i}, '{moment}')")  # noqa: S608
+    connected.commit()
+    found = read(SALES, window=Window(NIGHT, NIGHT), timezone="Europe/Berlin")
+    assert found == [("1", UTC_TEXTS[1], NIGHT), ("2", UTC_TEXTS[2], NIGHT)]
 
 
 def test_a_wrong_table_or_column_is_said_in_one_line(read, sqlite):
@@ -165,27 +181,34 @@ def test_postgresql_values_of_every_type_are_text_as_the_server_writes_it(read, 
     ]
 
 
-def test_a_nightly_postgresql_table_is_cut_into_days_of_the_pipelines_zone(read, postgres, utc):
+def test_a_nightly_postgresql_table_is_cut_into_days_of_the_pipelines_zone(read, postgres):
     with postgres.cursor() as cursor:
         cursor.execute("CREATE TABLE sales (id int, sold_at timestamptz)")
         cursor.execute(
             "INSERT INTO sales VALUES (1, '2026-02-28 22:59:00Z'), (2, '2026-02-28 23:00:00Z'), (3, '2026-03-01 22:59:00Z'),"
             " (4, '2026-03-01 23:00:00Z'), (5, NULL)"
         )
-    utc.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
-    found = read(SALES, window=Window(NIGHT, NIGHT, "Europe/Berlin"))
+    found = read(SALES, window=Window(NIGHT, NIGHT), timezone="Europe/Berlin")
     assert found == [("2", "2026-03-01 00:00:00+01", NIGHT), ("3", "2026-03-01 23:59:00+01", NIGHT)]
+
+
+def test_a_snapshot_of_postgresql_has_the_moments_and_days_of_the_pipelines_zone(read, postgres):
+    with postgres.cursor() as cursor:
+        cursor.execute("CREATE TABLE goods (id int, first_day timestamptz)")
+        cursor.execute("INSERT INTO goods VALUES (1, '2026-03-02 00:00:00 Europe/Berlin')")
+    declared = "columns: {id: {}, first_day: {type: date}}\n"
+    assert read(SNAPSHOT + declared, timezone="Europe/Berlin") == [("1", "2026-03-02 00:00:00+01", NIGHT)]
 
 
 def test_a_partitioned_copy_of_postgresql_is_of_one_moment(utc, postgres):
     with postgres.cursor() as cursor:
         fill(cursor.execute)
     taken = source(SNAPSHOT + GOODS + PARTS)
-    with databases.table(utc, "goods", taken, ds=NIGHT, window=None) as frame, postgres.cursor() as cursor:
+    with databases.table(utc, "goods", taken, ds=NIGHT, window=None, timezone="UTC") as frame, postgres.cursor() as cursor:
         cursor.execute("DELETE FROM goods WHERE id > 5")  # after the reading began, before the executors read
         cursor.execute("INSERT INTO goods VALUES (100, 'late', 1)")
         assert frame.count() == 12
-    with databases.table(utc, "goods", taken, ds=NIGHT, window=None) as frame:
+    with databases.table(utc, "goods", taken, ds=NIGHT, window=None, timezone="UTC") as frame:
         assert frame.count() == 8
 
 
@@ -229,12 +252,11 @@ def test_jdbc_gives_every_row_once_under_the_names_of_the_pipeline(read, derby, 
     assert Counter(read(SNAPSHOT + GOODS + partitions)) == expected
 
 
-def test_jdbc_takes_a_time_without_zone_for_one_of_the_pipelines(read, derby, utc):
+def test_jdbc_takes_a_time_without_zone_for_one_of_the_pipelines(read, derby):
     derby("CREATE TABLE sales (id int, sold_at timestamp)")
     for i, moment in enumerate(["2026-02-28 23:59:59", "2026-03-01 00:00:00", "2026-03-01 23:59:59", "2026-03-02 00:00:00"]):
         derby(f"INSERT INTO sales VALUES ({i}, TIMESTAMP('{moment}'))")  # noqa: S608
-    utc.conf.set("spark.sql.session.timeZone", "America/New_York")
-    found = read(SALES, window=Window(NIGHT, NIGHT, "America/New_York"))
+    found = read(SALES, window=Window(NIGHT, NIGHT), timezone="America/New_York")
     assert found == [("1", "2026-03-01 00:00:00", NIGHT), ("2", "2026-03-01 23:59:59", NIGHT)]
 
 
@@ -269,4 +291,4 @@ def test_the_nights_of_a_table_whose_night_column_was_renamed_are_found(read, sq
     sqlite.execute("INSERT INTO sales VALUES ('1', ?)", [f"{NIGHT} 10:00:00"])
     sqlite.commit()
     renamed = SALES.replace("sold_at: {}", "sold_at: {also: [sold_on]}")
-    assert [row[0] for row in read(renamed, window=Window(NIGHT, NIGHT, "UTC"))] == ["1"]
+    assert [row[0] for row in read(renamed, window=Window(NIGHT, NIGHT))] == ["1"]

@@ -51,14 +51,20 @@ def test_csv_records_that_are_none_are_kept_with_their_text_and_the_reason(read)
     assert bytes_[3:] == ("c4,caf\ufffd,n4", "malformed: not UTF-8", FIRST)
 
 
-def test_a_quote_that_is_never_closed_stops_the_night_and_does_not_swallow_the_lines_after_it(utc, home):
-    taken = source(CSV)
+@pytest.fixture
+def taken_in(utc, home):
+    """The rows of one landed file that was read through: client, article and note, sorted."""
 
-    def taken_in(content: str) -> list[tuple]:
-        land(home, f"sales/{FIRST}.csv", content)
+    def rows(content: str, *, encoding: str = "UTF-8") -> list[tuple]:
+        taken = source(CSV + f"encoding: {encoding}\n")
+        land(home, f"sales/{FIRST}.csv", content.encode(encoding))
         nights = {night: landing.hashed(files, []) for night, files in landing.nightly(taken, until=FIRST).items()}
         return [tuple(row)[:3] for row in readers.read_files(utc, "sales", taken, nights).orderBy("client").collect()]
 
+    return rows
+
+
+def test_a_quote_that_is_never_closed_stops_the_night_and_does_not_swallow_the_lines_after_it(taken_in):
     with pytest.raises(
         BadInput, match=r"2026-03-01.csv: a double quote is opened and never closed, at or after 'n1' in column note"
     ):
@@ -66,14 +72,31 @@ def test_a_quote_that_is_never_closed_stops_the_night_and_does_not_swallow_the_l
     assert taken_in('client,article,note\nc1,a1,5" pipe\nc2,a2,n2\n') == [("c1", "a1", '5" pipe'), ("c2", "a2", "n2")]
 
 
-def test_a_file_that_ends_in_the_middle_of_a_line_stops_the_night_and_one_without_a_last_line_end_does_not(utc, home):
-    taken = source(CSV)
+def test_two_stray_quotes_stop_the_night_as_one_does_and_do_not_swallow_the_lines_between_them(taken_in):
+    lines = [f"c{i},a{i},n{i}" for i in range(1, 1001)]
+    lines[99], lines[599] = 'c100,"a100,n100', 'c600,"a600,n600'
+    said = r"2026-03-01.csv: a double quote is opened and never closed, at or after 'a100,n100' in column article \(line 101\): it would"
+    with pytest.raises(BadInput, match=said):
+        taken_in("\n".join(["client,article,note", *lines, ""]))
+    with pytest.raises(BadInput, match=r"at or after 'n1' in column note \(line 2\)"):
+        taken_in('client,article,note\nc1,5" pipe,"n1\nc2,a2,n2\n')
 
-    def taken_in(content: str) -> list[tuple]:
-        land(home, f"sales/{FIRST}.csv", content)
-        nights = {night: landing.hashed(files, []) for night, files in landing.nightly(taken, until=FIRST).items()}
-        return [tuple(row)[:3] for row in readers.read_files(utc, "sales", taken, nights).orderBy("client").collect()]
 
+def test_quotes_that_belong_to_values_of_several_lines_pass_and_so_do_stray_ones_within_a_line(taken_in):
+    content = (
+        'client,article,note\nc1,"two\nlines ""q""",n1\nc2,"""two""\nlines",n2\nc3,"5"" pipe\nlong" ,n3\n'
+        'c4,"Best" pick,n4\nc5,5" pipe,"two\n"\n'
+    )
+    assert taken_in(content) == [
+        ("c1", 'two\nlines "q"', "n1"),
+        ("c2", '"two"\nlines', "n2"),
+        ("c3", '5" pipe\nlong', "n3"),
+        ("c4", '"Best" pick', "n4"),
+        ("c5", '5" pipe', "two\n"),
+    ]
+
+
+def test_a_file_that_ends_in_the_middle_of_a_line_stops_the_night_and_one_without_a_last_line_end_does_not(taken_in):
     with pytest.raises(
         BadInput,
         match=r"2026-03-01.csv: it ends in the middle of a line \('c2,a' has 2 of 3 fields\): it was cut off on its way; have it delivered",
@@ -82,6 +105,15 @@ def test_a_file_that_ends_in_the_middle_of_a_line_stops_the_night_and_one_withou
     assert taken_in("client,article,note\nc1,a1,n1\nc2,a2,n2") == [("c1", "a1", "n1"), ("c2", "a2", "n2")]
     assert taken_in('client,article,note\nc1,a1,"n\n1"') == [("c1", "a1", "n\n1")]
     assert taken_in("client,article,note\nc1,a1\nc2,a2,n2\n")[0][0] in ("c1", None), "a short line inside is a malformed record"
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16LE", "UTF-16", "UTF-16BE"])
+def test_a_line_end_of_two_bytes_ends_a_file_and_a_line_without_one_is_cut_off_in_any_encoding(taken_in, encoding, monkeypatch):
+    assert taken_in("client,article,note\nc1,a1,n1\nc2,ä2,n2\n", encoding=encoding) == [("c1", "a1", "n1"), ("c2", "ä2", "n2")]
+    assert taken_in("client,article,note\nc1,a1,n1\nc2,a2,n2", encoding=encoding)[1] == ("c2", "a2", "n2")
+    monkeypatch.setattr(readers, "_HEADER_BYTES", 42)  # so that the last line is found without the mark that some files begin with
+    with pytest.raises(BadInput, match=r"it ends in the middle of a line \('c2,ä' has 2 of 3 fields\)"):
+        taken_in("client,article,note\nc1,a1,n1\nc2,ä", encoding=encoding)
 
 
 def test_csv_of_another_encoding_and_delimiter_is_read_as_the_pipeline_says(read):
