@@ -16,7 +16,7 @@ from nightfold.errors import BadInput, NightfoldError, TooManyRejects
 from nightfold.lake import Manifest
 from nightfold.pipeline import FileSource, TableSource
 from nightfold.rollup import Partitions
-from nightfold.spark import cleaning, tables, together
+from nightfold.spark import cleaning, layers, tables, together
 from nightfold.spark.job import Job, Outcome, run
 
 from pyspark import StorageLevel
@@ -114,8 +114,8 @@ def judge(spark: SparkSession, job: Job, name: str, raw: DataFrame, done: Partit
 
 
 def _known(spark: SparkSession, job: Job, done: Partitions, source: str, column: str) -> DataFrame:
-    folders = [job.lake.spark_path(m.data) for m in done[source].values() if m.data]
-    other = tables.read(spark, schemas.clean(job.pipeline.sources[source]), folders, what=f"clean/{source}")
+    folders = [m.data for m in done[source].values() if m.data]
+    other = layers.nights(spark, job.pipeline, job.lake, f"clean/{source}", folders)
     return other.select(F.col(f"`{column}`").alias("value")).where("value is not null").distinct()
 
 
@@ -142,9 +142,8 @@ def check(name: str, source: FileSource | TableSource, night: str, *, rows: int,
 
 def judged(spark: SparkSession, job: Job, name: str, entries: Mapping[str, Mapping], done: Partitions) -> DataFrame:
     """The rows of some nights of raw, judged; laid out so that as little as possible is shuffled."""
-    source = job.pipeline.sources[name]
-    folders = [job.lake.spark_path(entry["data"]) for entry in entries.values() if entry["data"]]
-    raw = tables.read(spark, schemas.raw(source), folders, what=f"raw/{name}")
+    folders = [entry["data"] for entry in entries.values() if entry["data"]]
+    raw = layers.nights(spark, job.pipeline, job.lake, f"raw/{name}", folders)
     if sum(entry["rows"] for entry in entries.values()) <= FEW_ROWS:
         raw = raw.coalesce(1)  # in one partition nothing is shuffled at all
     elif len(entries) >= job.pipeline.resources.shuffle_partitions:  # history: one shuffle serves duplicates and writing

@@ -12,13 +12,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from nightfold import changes, forgotten, rollup, schemas
+from nightfold import changes, forgotten, rollup
 from nightfold.lake import Manifest
 from nightfold.pipeline import FileSource, TableSource
 from nightfold.reports import drift, eda, figures
 from nightfold.reports.figures import Found
 from nightfold.reports.measures import Bins, bins_for
-from nightfold.spark import profiling, tables
+from nightfold.spark import layers, profiling
 from nightfold.spark.job import Job, Outcome, run
 from nightfold.spark.profiling import Field
 
@@ -35,7 +35,7 @@ def layer(spark: SparkSession, job: Job, name: str, rolled: Manifest) -> DataFra
     """One source's clean rows: every night up to `ds`, or tonight's snapshot."""
     source = job.pipeline.sources[name]
     folders = rollup.folders(rolled, name, since="" if source.nightly else job.ds, until=job.ds)
-    return tables.read(spark, schemas.clean(source), [job.lake.spark_path(folder) for folder in folders], what=f"clean/{name}")
+    return layers.nights(spark, job.pipeline, job.lake, f"clean/{name}", folders)
 
 
 def rejected(spark: SparkSession, job: Job, name: str) -> list[dict[str, str | None]]:
@@ -43,8 +43,7 @@ def rejected(spark: SparkSession, job: Job, name: str) -> list[dict[str, str | N
     manifest = job.lake.find(f"rejected/{name}", job.ds)
     if manifest is None or not manifest.data or not job.lake.exists(manifest.data):  # retention.raw_days, when it is an old night
         return []
-    folder = job.lake.spark_path(manifest.data)
-    rows = tables.read(spark, schemas.rejected(job.pipeline.sources[name]), [folder], what=f"rejected/{name}")
+    rows = layers.nights(spark, job.pipeline, job.lake, f"rejected/{name}", [manifest.data])
     return profiling.examples(rows, limit=EXAMPLES, letters=EXAMPLE_LETTERS)
 
 

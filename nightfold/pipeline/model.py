@@ -45,7 +45,7 @@ class Training(Part):
     """Share of the candidates that did not come true that a model learns from. It is judged on all, always."""
     parallelism: int = Field(default=2, ge=1, le=64)
     """Models fitted at once."""
-    seed: int = 20171203
+    seed: int = Field(default=20171203, ge=0, lt=2**32)
 
     @model_validator(mode="after")
     def _a_grid_worth_the_name(self) -> "Training":
@@ -209,10 +209,14 @@ class Pipeline(Part):
                 self._when("recommend.interactions.time", taken.source, column_name)
             if field in ("user", "item"):
                 self._id(f"recommend.interactions.{field}", taken.source, column_name)
+            if field in ("weight", "amount", "discount", "rating"):
+                self._number(f"recommend.interactions.{field}", taken.source, column_name)
         if not self.sources[taken.source].nightly:
             raise ValueError(f"recommend.interactions.source: {taken.source!r} must be delivered nightly")
         if (items := task.items) is not None:
-            for field, column_name in (("id", items.id), ("title", items.title), ("category", items.category)):
+            if self._column("recommend.items.id", items.source, items.id).type != "string":
+                raise ValueError(f"recommend.items.id: declare {items.source}.{items.id} as {{type: string}}: ids are opaque")
+            for field, column_name in (("title", items.title), ("category", items.category)):
                 if column_name is not None:
                     self._column(f"recommend.items.{field}", items.source, column_name)
             for column_name in items.attributes:
@@ -236,9 +240,7 @@ class Pipeline(Part):
             self._id(f"{field}: predict.key", events.source, task.key)
             self._when(f"{field}.time", self._timed(field, events.source, events.through), events.time)
             for column_name in events.sums:
-                kind = self._column(f"{field}.sums", events.source, column_name).type
-                if not kind.startswith(("integer", "double", "decimal")):
-                    raise ValueError(f"{field}.sums: {column_name!r} must be a number, not {kind}")
+                self._number(f"{field}.sums", events.source, column_name)
             for column_name in events.distinct:
                 self._column(f"{field}.distinct", events.source, column_name)
         for attributes in task.attributes:
@@ -251,6 +253,11 @@ class Pipeline(Part):
         column = self._column(field, source, column_name)
         if column.type != "string" or not column.required:
             raise ValueError(f"{field}: declare {source}.{column_name} as {{type: string, required: true}}: ids are opaque")
+
+    def _number(self, field: str, source: str, column_name: str) -> None:
+        column = self._column(field, source, column_name)
+        if not column.numeric:
+            raise ValueError(f"{field}: {column_name!r} must be a number, not {column.type}")
 
     def _snapshot(self, field: str, source: str) -> None:
         if self.sources[source].nightly:

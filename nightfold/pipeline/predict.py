@@ -1,13 +1,16 @@
 """The tasks `classify` and `regress` of a pipeline file: for every key a probability, or a number, of the days to come."""
 
+import re
 from typing import Annotated
 
 from nightfold.pipeline.base import Part
 from nightfold.pipeline.sources import ConnectionId, Name, Through
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 Table = Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*(\.[a-z_][a-z0-9_]*)?$")]
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")  # what a name must be of that stands in SQL as it is
+_OWN = {"key", "day", "window", "cutoff", "ahead"}  # columns that stand beside the sums of a day
 
 
 class Events(Part):
@@ -21,6 +24,21 @@ class Events(Part):
     """Columns of numbers."""
     distinct: list[str] = []
     """Columns whose different values are counted, once a day: baskets, shops."""
+
+    @field_validator("sums", "distinct")
+    @classmethod
+    def _names_can_be_of_features(cls, value: list[str]) -> list[str]:
+        if wrong := [name for name in value if not _PLAIN.fullmatch(name)]:
+            raise ValueError(
+                f"{wrong[0]!r} cannot be part of a feature's name: call the column by letters, digits and _, "
+                f"not a digit first, and say also: [{wrong[0]}]"
+            )
+        return value
+
+    @property
+    def counted(self) -> list[tuple[str, str]]:
+        """What is summed up of each day beside its `rows` and `days`: the column, and what features call it."""
+        return [*((column, column) for column in self.sums), *((column, f"{column}s") for column in self.distinct)]
 
 
 class Attributes(Part):
@@ -73,6 +91,24 @@ class Predict(Part):
             raise ValueError(f"crosses: no feature {unknown[0]!r}; there are: {', '.join(self.features)}")
         return self
 
+    @model_validator(mode="after")
+    def _features_have_names_of_their_own(self) -> "Predict":
+        for name, events in self.events.items():
+            known = {"rows", "days"}  # as Spark compares names: of small letters
+            for column, what in events.counted:
+                mend = f"call the column otherwise, and say also: [{column}]"
+                if what.lower() in _OWN:
+                    raise ValueError(f"events.{name}: {column!r} is a name of Nightfold's own here: {mend}")
+                if what.lower() in known:
+                    raise ValueError(f"events.{name}: {column!r} makes a second {name}_{what}_{min(self.days)}: {mend}")
+                known.add(what.lower())
+        names = [name.lower() for name in (*self.features, *self.categories)]
+        if twice := [name for i, name in enumerate(names) if name in names[:i]]:
+            raise ValueError(
+                f"two features are named {twice[0]}: call the events, the source or the column of one of them otherwise"
+            )
+        return self
+
     @property
     def features(self) -> list[str]:
         """Names of the numbers that a model sees, in its order."""
@@ -80,8 +116,7 @@ class Predict(Part):
         for name, events in self.events.items():
             names += [f"{name}_since_last", f"{name}_since_first", f"{name}_gap", f"{name}_overdue"]
             for days in sorted(set(self.days)):
-                counted = ("rows", "days", *events.sums, *(f"{column}s" for column in events.distinct))
-                names += [f"{name}_{what}_{days}" for what in counted]
+                names += [f"{name}_{what}_{days}" for what in ("rows", "days", *(what for _, what in events.counted))]
             names += [f"{name}_trend"]
         return names
 

@@ -12,6 +12,9 @@ Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=63)]
 ConnectionId = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 _TYPE = re.compile(r"^(string|integer|double|boolean|date|timestamp|decimal\((\d{1,2}),\s*(\d{1,2})\))$")
 
+_READ = "GyMLDdahHkKmsSVzOXxZ"  # letters of Spark's datetime patterns with which a text can be read
+_HOURS = ("h", "H", "k", "K")
+
 
 class Column(Part):
     """One column as the source delivers it, and what a valid value is."""
@@ -43,10 +46,28 @@ class Column(Part):
             raise ValueError("decimal(p,s) needs 1 <= p <= 38 and s <= p")
         return value
 
+    @field_validator("format")
+    @classmethod
+    def _pattern_can_be_read(cls, value: str | None) -> str | None:
+        text = re.sub(r"'[^']*'", "", value or "")
+        if "'" in text:
+            raise ValueError("a single quote is opened and never closed: close it, or write two for one")
+        letters = re.findall(r"([A-Za-z{}#])\1*", text)
+        for before, letter in zip(["", *letters], letters, strict=False):
+            if letter not in _READ:
+                raise ValueError(
+                    f"{letter!r} is no letter of a date that is read (years are yyyy, months MM, days dd, hours HH, minutes mm, "
+                    "seconds ss): what stands as it is goes in single quotes"
+                )
+            if letter == "m" and before not in _HOURS:
+                raise ValueError("'m' is the minute, and does not follow an hour: months are MM")
+        if "D" in letters and {"M", "L", "d"} & {*letters}:
+            raise ValueError("'D' is the day of the year, which does not go with a month: days of a month are dd")
+        return value
+
     @model_validator(mode="after")
     def _rules_fit_the_type(self) -> "Column":
-        numeric = self.type in ("integer", "double") or self.type.startswith("decimal")
-        if (self.min is not None or self.max is not None) and not numeric:
+        if (self.min is not None or self.max is not None) and not self.numeric:
             raise ValueError(f"min and max are for numbers, not for {self.type}")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min} is greater than max {self.max}")
@@ -57,7 +78,11 @@ class Column(Part):
     @property
     def spark_type(self) -> str:
         """The type's name in Spark SQL."""
-        return {"integer": "bigint"}.get(self.type, self.type)
+        return {"integer": "bigint"}.get(self.type, re.sub(r"\s", "", self.type))
+
+    @property
+    def numeric(self) -> bool:
+        return self.type.startswith(("integer", "double", "decimal"))
 
 
 class Duplicates(Part):

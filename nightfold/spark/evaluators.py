@@ -14,7 +14,7 @@ METRICS = ("ndcg", "recall", "map", "precision")
 
 
 class NothingToJudge(Permanent):
-    """Nobody in the window took an item that may be listed."""
+    """Nobody in the window took an item that may be listed; or what was to be predicted happened to nobody, or to everybody."""
 
 
 class RankingEvaluator(Evaluator, DefaultParamsReadable, DefaultParamsWritable):

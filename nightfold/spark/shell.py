@@ -10,7 +10,7 @@ from nightfold import rollup, schemas
 from nightfold.errors import NotCommitted
 from nightfold.lake import Lake
 from nightfold.pipeline import Pipeline
-from nightfold.spark import tables
+from nightfold.spark import layers, tables
 from nightfold.spark.session import open_session
 
 from pyspark.sql import SparkSession
@@ -29,12 +29,11 @@ def register(spark: SparkSession, pipeline: Pipeline, lake: Lake, night: str | N
         raise NotCommitted(f"{pipeline.pipeline}: the lake holds no night yet: run one first (`make run`)")
     found: dict[str, str] = {}
     cleaned = lake.get("clean", night)
-    for name, source in pipeline.sources.items():
-        layers = {"raw": schemas.raw(source), "clean": schemas.clean(source), "rejected": schemas.rejected(source)}
-        for layer, schema in layers.items():
+    for name in pipeline.sources:
+        for layer in layers.SCHEMAS:
             manifests = lake.find_all(f"{layer}/{name}", rollup.rows(cleaned, name)).values()
-            folders = [lake.spark_path(m.data) for m in manifests if m.data]
-            tables.read(spark, schema, folders, what=f"{layer}/{name}").createOrReplaceTempView(f"{layer}_{name}")
+            rows = layers.nights(spark, pipeline, lake, f"{layer}/{name}", [m.data for m in manifests if m.data])
+            rows.createOrReplaceTempView(f"{layer}_{name}")
             found[f"{layer}_{name}"] = night
     for dataset, parts in PARTS.items():
         manifest = lake.find(dataset, night)

@@ -1,7 +1,8 @@
 """Read and write the lake's datasets, checked against their schemas."""
 
 import json
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from nightfold.errors import Permanent
@@ -16,6 +17,7 @@ from pyspark.sql.types import StructType
 
 _SPARK_SCHEMA = b"org.apache.spark.sql.parquet.row.metadata"  # where Spark keeps a file's schema, in its own words
 _PARALLEL = 16  # footers read at once
+_FEW = 10  # nights that a message names one by one
 
 
 class SchemaMismatch(Permanent):
@@ -65,6 +67,52 @@ def read(spark: SparkSession, schema: Schema, paths: Sequence[str], *, what: str
         return spark.createDataFrame([], struct(schema))
     own = _own_schema(paths[0])
     return check((spark.read.schema(own) if own else spark.read).parquet(*paths), schema, what=what)
+
+
+def nights(
+    spark: SparkSession, schema: Schema, paths: Sequence[str], *, what: str, needed: Sequence[str] = (), mend: str
+) -> DataFrame:
+    """Read nights of a dataset, of which some may be older than the schema: a column that they lack is NULL, one that is not wanted is
+    left out. Raises SchemaMismatch, with a night and the mend, when a column is of another type, or a needed one is not there.
+
+    :param paths: folders `ATTEMPT/part=NIGHT`; those of one attempt are alike
+    :param needed: columns that every night must have
+    """
+    if not paths:
+        return spark.createDataFrame([], struct(schema))
+    lacking: dict[str, list[str]] = {}
+    for alike, found in _as_written(spark, paths):
+        for name, kind in schema.items():
+            if found.get(name, kind) != kind:
+                raise SchemaMismatch(
+                    f"{what}: {name} is {found[name]} in night {alike[0]}, not {kind}: declare it as before, or {mend}"
+                )
+            if name in needed and name not in found:
+                lacking.setdefault(name, []).extend(alike)
+    if lacking:
+        name, without = next(iter(lacking.items()))
+        raise SchemaMismatch(f"{what}: {_named(without)} {name}, which is required: declare it without `required: true`, or {mend}")
+    return spark.read.schema(struct(schema)).parquet(*paths)
+
+
+def _as_written(spark: SparkSession, paths: Sequence[str]) -> Iterator[tuple[list[str], Schema]]:
+    """The nights of each attempt, and their schema: of each attempt a single footer is read."""
+    of_attempt: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        of_attempt.setdefault(posixpath.dirname(path), []).append(path)
+    with ThreadPoolExecutor(_PARALLEL) as pool:
+        footers = list(pool.map(lambda alike: _own_schema(alike[0]), of_attempt.values()))
+    for alike, own in zip(of_attempt.values(), footers, strict=True):
+        fields = (own or spark.read.parquet(alike[0]).schema).fields
+        yield [path.rpartition("part=")[2] for path in alike], {f.name: f.dataType.simpleString() for f in fields}
+
+
+def _named(without: Sequence[str]) -> str:
+    """The nights that lack something, as a sentence begins."""
+    if len(without) == 1:
+        return f"night {without[0]} lacks"
+    words = ", ".join(sorted(without)) if len(without) <= _FEW else f"{min(without)} to {max(without)} ({len(without)} of them)"
+    return f"nights {words} lack"
 
 
 def _own_schema(path: str) -> StructType | None:

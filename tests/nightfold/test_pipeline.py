@@ -139,6 +139,31 @@ WRONG = [
     ("decimal(8,2)", "decimal(39,2)", "sources.sales.columns.price.type: decimal(p,s) needs 1 <= p <= 38 and s <= p"),
     ("title: {}", "title: {min: 1}", "sources.articles.columns.title: min and max are for numbers, not for string"),
     ("min: 0", "min: 5, max: 2", "sources.sales.columns.price: min 5.0 is greater than max 2.0"),
+    (
+        "{type: timestamp, required: true}",
+        "{type: timestamp, required: true, format: YYYY-MM-dd}",
+        "sources.sales.columns.sold_at.format: 'Y' is no letter of a date that is read (years are yyyy, months MM, days dd, hours HH, ",
+    ),
+    (
+        "{type: timestamp, required: true}",
+        "{type: timestamp, required: true, format: yyyy-MM-DD}",
+        "sources.sales.columns.sold_at.format: 'D' is the day of the year, which does not go with a month: days of a month are dd",
+    ),
+    (
+        "{type: timestamp, required: true}",
+        "{type: timestamp, required: true, format: yyyy-mm-dd}",
+        "sources.sales.columns.sold_at.format: 'm' is the minute, and does not follow an hour: months are MM",
+    ),
+    (
+        "{type: timestamp, required: true}",
+        "{type: timestamp, required: true, format: 'yyyy-MM-ddTHH:mm'}",
+        "sources.sales.columns.sold_at.format: 'T' is no letter of a date that is read",
+    ),
+    (
+        "{type: timestamp, required: true}",
+        '{type: timestamp, required: true, format: "yyyy-MM-dd\'T"}',
+        "sources.sales.columns.sold_at.format: a single quote is opened and never closed",
+    ),
     ("title: {}", "title: {requird: true}", "sources.articles.columns.title.requird: unknown field; did you mean 'required'?"),
     (
         "title: {}",
@@ -175,6 +200,27 @@ WRONG = [
         "article: {type: string, required: true}",
         "article: {type: string}",
         "recommend.interactions.item: declare sales.article as {type: string, required: true}: ids are opaque",
+    ),
+    (
+        "time: sold_at}",
+        "time: sold_at, amount: sold_at}",
+        "recommend.interactions.amount: 'sold_at' must be a number, not timestamp",
+    ),
+    (
+        "time: sold_at}",
+        "time: sold_at, rating: sold_at}",
+        "recommend.interactions.rating: 'sold_at' must be a number, not timestamp",
+    ),
+    ("time: sold_at}", "time: sold_at, weight: client}", "recommend.interactions.weight: 'client' must be a number, not string"),
+    (
+        "time: sold_at}",
+        "time: sold_at, discount: client}",
+        "recommend.interactions.discount: 'client' must be a number, not string",
+    ),
+    (
+        "id: {type: string,",
+        "id: {type: integer,",
+        "recommend.items.id: declare articles.id as {type: string}: ids are opaque",
     ),
     (
         "source: sales,",
@@ -217,6 +263,8 @@ WRONG = [
     ),
     ("max_depth: [4, 6]", "max_depth: [4, many]", "training.families.xgboost.max_depth.1: input should be a valid integer, "),
     ("max_depth: [4, 6]", "max_dept: [4, 6]", "training.families.xgboost.max_dept: unknown field; did you mean 'max_depth'?"),
+    ("training:", "training:\n  seed: -1", "training.seed: input should be greater than or equal to 0, got -1"),
+    ("training:", "training:\n  seed: 4294967296", "training.seed: input should be less than 4294967296, got 4294967296"),
     ("30 2 * * *", "every night", "schedule.cron: is not a cron expression of five fields, such as '30 2 * * *'"),
     ("30 2 * * *", "0 30 2 * * *", "schedule.cron: is not a cron expression of five fields, such as '30 2 * * *'"),
     ("2017-01-01", "2017-13-01", "schedule.start: input should be a valid date or datetime, month value is outside expected range"),
@@ -257,6 +305,22 @@ def test_everything_that_is_wrong_is_said_at_once(write):
 
 def test_a_field_given_twice_is_named_with_its_line(write):
     assert "line 24, column 7" in refused(write(None, ("      title: {}", "      title: {}\n      id: {}")))
+
+
+@pytest.mark.parametrize(
+    "pattern", ["yyyyDDD", "d.M.yy", "yyyy-MM-dd'T'HH:mm[:ss][.SSS]XXX", "dd/MMM/yyyy hh.mm a", "HHmm, 'Day' d ''LL y"]
+)
+def test_a_pattern_that_reads_dates_is_accepted(write, pattern):
+    quoted = pattern.replace("'", "''")
+    file = write(None, ("sold_at: {type: timestamp,", f"sold_at: {{type: timestamp, format: '{quoted}',"))
+    assert pipelines.load(file).sources["sales"].columns["sold_at"].format == pattern
+
+
+def test_a_decimal_is_named_as_spark_names_it(write):
+    assert (
+        pipelines.load(write(None, ("decimal(8,2)", "decimal(8, 2)"))).sources["sales"].columns["price"].spark_type
+        == "decimal(8,2)"
+    )
 
 
 def test_a_name_means_one_column_only(write):

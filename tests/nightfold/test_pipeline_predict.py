@@ -9,6 +9,10 @@ from helpers import ROOT, merged
 FILE = ROOT / "pipelines" / "redemption.yaml"
 
 
+NAMES = ("day", "days", "row", "rows", "Rows", "key", "window", "cutoff", "ahead")
+NUMBERS = {"sources": {"transactions": {"columns": {name: {"type": "integer"} for name in NAMES}}}}
+
+
 def changed(changes: dict) -> Pipeline:
     return Pipeline.model_validate(merged(yaml.safe_load(FILE.read_text(encoding="utf-8")), changes))
 
@@ -42,6 +46,35 @@ def test_the_shipped_files_say_what_they_are():
         (
             {"predict": {"crosses": None, "events": {"purchases": {"sums": ["basket_id"]}}}},
             "'basket_id' must be a number, not string",
+        ),
+        (
+            {"predict": {"events": {"purchases": {"sums": ["Sales Value"]}}}},
+            r"'Sales Value' cannot be part of a feature's name: call the column by letters, digits and _, .*say also: \[Sales Value\]",
+        ),
+        (
+            {"predict": {"events": {"purchases": {"distinct": ["store.id"]}}}},
+            "'store.id' cannot be part of a feature's name",
+        ),
+        ({"predict": {"events": {"purchases": {"distinct": ["7days"]}}}}, "'7days' cannot be part of a feature's name"),
+        *(
+            (
+                {**NUMBERS, "predict": {"events": {"purchases": {field: [column]}}, "crosses": []}},
+                f"events.purchases: {column!r} makes a second {twice}: call the column otherwise, and say also: ",
+            )
+            for field, column, twice in (
+                ("sums", "days", "purchases_days_7"),
+                ("sums", "rows", "purchases_rows_7"),
+                ("distinct", "day", "purchases_days_7"),
+                ("distinct", "row", "purchases_rows_7"),
+                ("sums", "Rows", "purchases_Rows_7"),
+            )
+        ),
+        *(
+            (
+                {**NUMBERS, "predict": {"events": {"purchases": {"sums": [column]}}, "crosses": []}},
+                f"'{column}' is a name of Nightfold's own",
+            )
+            for column in ("day", "key", "window", "cutoff", "ahead")
         ),
         ({"predict": {"events": {"purchases": {"time": "basket_id"}}}}, "'basket_id' must be a date or timestamp, not string"),
         ({"predict": {"events": {"campaigns": {"through": {"column": "x"}}}}}, "has no column 'x'"),

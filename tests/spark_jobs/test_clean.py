@@ -8,12 +8,13 @@ import spark_jobs.ingest as ingest
 from nightfold import intake, rollup
 from nightfold.errors import BadInput, TooManyRejects
 from nightfold.lake import Lake
+from nightfold.spark import layers, tables
 
 import pytest
 from helpers import job, land, run, tiny_shop
 
 HEAD = "client,article,ticket,pieces,sold_at"
-FIRST, SECOND = "2026-01-01", "2026-01-02"
+FIRST, SECOND, THIRD = "2026-01-01", "2026-01-02", "2026-01-03"
 MIXED = [
     HEAD,
     f"007,0042,t1,1,{FIRST} 10:00:00",
@@ -172,3 +173,51 @@ def test_without_its_raw_rows_a_night_stays_as_older_rules_cleaned_it(spark, hom
         both(stricter, SECOND)
     intake.ask_again(lake, "sales", FIRST)
     assert both(stricter, SECOND) == "1 rows cleaned, 0 rejected, 0 duplicates"
+
+
+WIDER = tiny_shop({"sources": {"sales": {"columns": {"shop": {"optional": True}}}}})
+
+
+@pytest.fixture
+def two_old_nights_and_a_wider_one(home):
+    """FIRST and SECOND are clean and their deliveries cleared away; THIRD is landed with one column more."""
+    for night in (FIRST, SECOND):
+        land(home, f"shop/sales/{night}.csv", [HEAD, f"007,0042,t1,1,{night} 10:00:00"])
+    both(tiny_shop(), SECOND)
+    for night in (FIRST, SECOND):
+        (home / f"landing/shop/sales/{night}.csv").unlink()
+    land(home, f"shop/sales/{THIRD}.csv", [f"{HEAD},shop", f"007,0042,t1,1,{THIRD} 10:00:00,s1"])
+
+
+@pytest.mark.usefixtures("two_old_nights_and_a_wider_one")
+@pytest.mark.parametrize("raw_rows", ["kept", "gone"])
+def test_nights_from_before_a_column_was_declared_know_nothing_of_it(spark, raw_rows):
+    lake = Lake("shop")
+    for night in (FIRST, SECOND) if raw_rows == "gone" else ():
+        lake.fs.delete_dir(lake.local_path(lake.get("raw/sales", night).data))  # as maintenance does
+    assert both(WIDER, THIRD).startswith(f"{3 if raw_rows == 'kept' else 1} rows cleaned, 0 rejected, 0 duplicates")
+    found = layers.clean(spark, job("features", WIDER, THIRD), "sales")
+    assert found.columns == [*WIDER.sources["sales"].columns, "night"]
+    assert {(row["night"], row["client"], row["shop"]) for row in found.collect()} == {
+        (FIRST, "007", None),
+        (SECOND, "007", None),
+        (THIRD, "007", "s1"),
+    }
+    run(ingest, tiny_shop({"sources": {"sales": {"extra_columns": "ignore"}}}), THIRD)
+    narrow = layers.clean(spark, job("features", tiny_shop(), THIRD), "sales")
+    assert (narrow.columns, narrow.count()) == ([*tiny_shop().sources["sales"].columns, "night"], 3), "it is taken out again"
+
+
+@pytest.mark.usefixtures("two_old_nights_and_a_wider_one")
+def test_a_required_column_that_clean_nights_lack_is_refused_with_the_nights_and_the_mend(spark):
+    lake = Lake("shop")
+    for night in (FIRST, SECOND):
+        lake.fs.delete_dir(lake.local_path(lake.get("raw/sales", night).data))
+    strict = tiny_shop({"sources": {"sales": {"columns": {"shop": {"optional": True, "required": True}}}}})
+    both(strict, THIRD)
+    with pytest.raises(tables.SchemaMismatch) as stop:
+        layers.clean(spark, job("features", strict, THIRD), "sales")
+    assert str(stop.value) == (
+        f"clean/sales: nights {FIRST}, {SECOND} lack shop, which is required: declare it without `required: true`, or have the deliveries "
+        "of such nights landed, then `nightfold retake shop sales --ds NIGHT`, and run ingest"
+    )

@@ -4,7 +4,7 @@ Reads   features, model/judged       no model that has seen the test days
         the store                    what is served
 Writes  evaluation/report.html, evaluation/evaluation.json
         truth                        of earlier nights whose following days have come (truth.py)
-Raises  NothingToJudge               when nothing happened in the test window that was to be predicted
+Raises  NothingToJudge               when what was to be predicted (classify) happened to nobody in the test window, or to everybody
         NightRefused                 after it has committed, when the gate refuses the night
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 from nightfold.champion import Champion, champion
 from nightfold.lake import Manifest
 from nightfold.spark import verdicts
+from nightfold.spark.evaluators import NothingToJudge
 from nightfold.spark.job import Job, Outcome
 from nightfold.spark.judging import NOT_KNOWN, in_order, intervals, number_of, segment_of
 from nightfold.spark.predict import inspection, systems
@@ -22,7 +23,7 @@ from nightfold.spark.predict.metrics import calibration, ranked
 from nightfold.spark.predict.truth import measure
 from nightfold.spark.truth import judge_what_came_true
 from nightfold.spark.verdicts import CHAMPION, RECIPE, kept
-from nightfold.spark.windows import LAST_VALIDATION, TEST, of_facts
+from nightfold.spark.windows import LAST_VALIDATION, TEST, Window, of_facts
 
 import numpy as np
 from pyspark.ml import PipelineModel
@@ -115,6 +116,21 @@ def _by_user(rows: DataFrame) -> DataFrame:
     return rows.withColumn("user", number_of("key"))
 
 
+def _told_apart(job: Job, window: Window, mean: float) -> None:
+    """Raises NothingToJudge when all keys have one label: every system orders them equally well then."""
+    days = f"from {window.first} to {window.last}"
+    if mean == 0:
+        raise NothingToJudge(
+            f"{job.pipeline.pipeline}, night {job.ds}: nothing happened {days} that was to be predicted: choose a larger split.test_days "
+            "(and validation_days), or have those days' deliveries mended"
+        )
+    if mean == 1:
+        raise NothingToJudge(
+            f"{job.pipeline.pipeline}, night {job.ds}: what was to be predicted happened to everybody {days}: choose a smaller "
+            "split.test_days (and validation_days), or another label"
+        )
+
+
 def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
     """All that the page shows, and that the gate looks at."""
     facts, trained = job.lake.get("features", job.ds).facts, job.lake.get("model", job.ds)
@@ -124,6 +140,8 @@ def figures(spark: SparkSession, job: Job) -> dict[str, Any]:
     classes, metric, categories = job.pipeline.task == "classify", job.pipeline.metric, job.pipeline.predict.categories
     by_segment = partial(inspection.by_segment, rows, names=names, metric=metric, seed=job.pipeline.training.seed)
     counted = rows.agg(F.count("*").alias("rows"), F.avg("label").alias("mean")).first()
+    if classes:
+        _told_apart(job, window, counted["mean"])
     found = {
         "pipeline": job.pipeline.pipeline,
         "task": job.pipeline.task,

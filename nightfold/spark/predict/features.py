@@ -57,8 +57,9 @@ def main(spark: SparkSession, job: Job) -> Outcome:
         in_parts = made.repartition("window").sortWithinPartitions("window", "key")
         tables.write(in_parts, examples.schema(job.pipeline), f"{job.uri}/examples", by="window")
         last, events = edges["last"], task.events[task.population]
-        compared = compared_day(job.pipeline.sources[events.source], job.ds, last)
-        recent = {**lately(whole, "key", compared), **repeated(whole, last, sums=events.sums)}
+        source = job.pipeline.sources[events.source]
+        compared = compared_day(source, job.ds, last)
+        recent = {**lately(whole, "key", compared, closed=source.closed), **repeated(whole, last, sums=events.sums)}
     finally:
         for frame in days.values():
             frame.unpersist()

@@ -121,8 +121,9 @@ def main(spark: SparkSession, job: Job) -> Outcome:
     size["available"] = _written(spark, job, "items", schemas.ITEMS).where("available").count()
     rows = _rows(job, "interactions")
     taken = _written(spark, job, "interactions", schemas.INTERACTIONS)
-    compared = compared_day(job.pipeline.sources[job.pipeline.recommend.interactions.source], job.ds, last)
-    recent = {**lately(taken, "user", compared), **repeated(taken, last)}
+    source = job.pipeline.sources[job.pipeline.recommend.interactions.source]
+    compared = compared_day(source, job.ds, last)
+    recent = {**lately(taken, "user", compared, closed=source.closed), **repeated(taken, last)}
     days = {
         edge: str(date.fromordinal(windows.EPOCH.toordinal() + day)) for edge, day in (("first_day", first), ("last_day", last))
     }

@@ -181,3 +181,21 @@ def test_what_is_written_is_checked_and_every_difference_named(utc, tmp_path):
     with pytest.raises(tables.SchemaMismatch, match="raw/sales: n is int, not string"):
         tables.read(utc, {"id": "string", "n": "string"}, [f"file://{tmp_path}/y"], what="raw/sales")
     assert tables.read(utc, {"id": "string"}, [], what="nothing").columns == ["id"]
+
+
+def test_nights_lie_together_although_columns_have_come_and_gone_since(utc, tmp_path):
+    frames = {"2026-01-01": "1 as n, 'x' as old", "2026-01-02": "'a' as id, 2 as n"}
+    for attempt, (night, columns) in enumerate(frames.items()):
+        utc.sql(f"select {columns}").write.parquet(f"file://{tmp_path}/{attempt}/part={night}")
+    places = [f"file://{tmp_path}/{attempt}/part={night}" for attempt, night in enumerate(frames)]
+    read = lambda schema, needed: tables.nights(utc, schema, places, what="clean/sales", needed=needed, mend="mend it")  # noqa: E731
+    found = read({"id": "string", "n": "int"}, ["n"])
+    assert sorted(map(tuple, found.collect()), key=lambda row: row[1]) == [(None, 1), ("a", 2)]
+    with pytest.raises(tables.SchemaMismatch, match=r"^clean/sales: night 2026-01-01 lacks id, which is required: .*, or mend it$"):
+        read({"id": "string", "n": "int"}, ["id", "n"])
+    with pytest.raises(
+        tables.SchemaMismatch,
+        match=r"^clean/sales: n is int in night 2026-01-01, not bigint: declare it as before, or mend it$",
+    ):
+        read({"id": "string", "n": "bigint"}, [])
+    assert tables.nights(utc, {"id": "string"}, [], what="nothing", mend="").columns == ["id"]

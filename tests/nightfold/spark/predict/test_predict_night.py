@@ -18,12 +18,13 @@ from nightfold.errors import BadInput, NightRefused, NotServable
 from nightfold.lake import Lake
 from nightfold.pipeline import Pipeline
 from nightfold.spark import choosing, families
+from nightfold.spark.evaluators import NothingToJudge
 from nightfold.spark.job import _arguments, _job
 from nightfold.spark.predict import evaluate as predict_evaluate
 from nightfold.spark.predict import examples, twin
 from nightfold.spark.predict import train as predict_train
 from nightfold.spark.predict.features import written
-from nightfold.spark.windows import EPOCH, Window
+from nightfold.spark.windows import EPOCH, TEST, Window
 from nightfold.stages import BY_NAME
 from nightfold.twins.predictions import Predictions
 
@@ -199,6 +200,22 @@ def test_a_night_whose_model_is_held_gets_the_best_baseline(tips):
     assert len(set(chances)) > 2
     figures = Lake("tips").get("evaluation", NIGHT).facts["metrics"]
     assert {"average_precision", "lift", "log_loss", "average_precision_past_events"} <= set(figures)
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        (0.0, "nothing happened from 2026-02-01 to 2026-02-04 that was to be predicted: choose a larger split.test_days"),
+        (1.0, "what was to be predicted happened to everybody from 2026-02-01 to 2026-02-04: choose a smaller split.test_days"),
+    ],
+)
+def test_test_days_in_which_it_happened_to_nobody_or_to_everybody_judge_nothing(spark, tips, monkeypatch, label, words):
+    def alike(*given):
+        return written(*given).withColumn("label", F.when(F.col("window") == TEST, label).otherwise(F.col("label")))
+
+    monkeypatch.setattr(predict_evaluate, "written", alike)
+    with pytest.raises(NothingToJudge, match=f"tips, night {NIGHT}: {words}"):
+        predict_evaluate.figures(spark, job("evaluate", club(CLASSIFY | {"pipeline": "tips"}), NIGHT))
 
 
 def test_a_feature_that_sees_the_future_is_too_good_to_be_true(landed, monkeypatch):
