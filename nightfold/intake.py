@@ -151,7 +151,8 @@ def _snapshot(lake: Lake, ds: str, name: str, source: FileSource | TableSource) 
 def _files(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: FileSource) -> Plan:
     since = pipeline.history(ds)
     landed = landing.nightly(source, since=since, until=ds)
-    before = lake.find_all(f"raw/{name}", [night for night in lake.nights(f"raw/{name}") if since <= night <= ds])
+    taken, runs = lake.nights(f"raw/{name}"), lake.nights("ingest")  # of any run, also a later one
+    before = lake.find_all(f"raw/{name}", [night for night in taken if since <= night <= ds])
     if ds not in landed and ds not in before and date.fromisoformat(ds) not in source.closed:
         raise BadInput(
             f"{landing.place(source, ds)}: no delivery for night {ds}: have it landed, or declare the day under sources.{name}.closed"
@@ -159,24 +160,20 @@ def _files(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: FileSourc
     kept = {night: manifest for night, manifest in before.items() if night not in landed}  # landing is no archive; raw is
     if asked := [night for night, manifest in kept.items() if _asked(manifest)]:
         raise BadInput(f"{landing.place(source, asked[0])}: night {asked[0]} is to be taken again and is not there: have it landed")
-    cleared = _cleared(lake, name, landed, before, ds)
+    cleared = _cleared(lake, name, landed, before, runs=runs, ds=ds)
     changes = [
         gone(name, source, night, where=landing.place(source, night), was=manifest.fingerprint)
         for night, manifest in kept.items()
         if night > cleared
     ]
     files: dict[str, list[LandedFile]] = {}
-    newest, last = (
-        max(lake.nights(f"raw/{name}"), default=""),
-        max(lake.nights("ingest"), default=""),
-    )  # of any run, also a later one
     for night, found in landed.items():
         manifest = before.get(night)
         hashed = landing.hashed(found, manifest.facts["files"] if manifest else [])
         now = file_fingerprint(source, hashed)
         if manifest is None:
             files[night] = hashed
-            if night < newest and night <= last:
+            if night < max(taken, default="") and night <= max(runs, default=""):
                 changes.append(change(name, night, "late", "taken", now=now))
         elif _asked(manifest):
             files[night] = hashed
@@ -213,10 +210,9 @@ def _table(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: TableSour
     )
 
 
-def _cleared(lake: Lake, name: str, landed: Iterable[str], before: Mapping[str, Manifest], ds: str) -> str:
+def _cleared(lake: Lake, name: str, landed: Iterable[str], before: Mapping[str, Manifest], *, runs: Sequence[str], ds: str) -> str:
     """Old deliveries are cleared away, the oldest first: before which night. One that lies there once more, because it was asked for
     or came late, does not bring back those after it: what a run before this one has seen of the clearing counts on."""
-    runs = lake.nights("ingest")
     known = lake.find("ingest", runs[-1]) if runs else None
     seen = known.facts.get("cleared", {}).get(name, "") if known is not None else ""
     return min((night for night in landed if night >= seen and not _asked(before.get(night))), default=ds)

@@ -71,7 +71,10 @@ def take(spark: SparkSession, job: Job, name: str, wanted: Plan) -> Taken:
         if night in prints and before.fingerprint != prints[night] and before.facts.get("rules") == intake.rules(source)
     ]
     taken = {change["night"]: change for change in noticed if change["done"] == "taken"}
-    manifests = {night: _manifest(job, name, source, night, wanted, written.get(night), taken.get(night)) for night in nights}
+    manifests = {
+        night: _manifest(job, name, night, wanted, rows=written.get(night, (0, ""))[0], made=made, change=taken.get(night))
+        for night, made in prints.items()
+    }
     job.lake.commit(*manifests.values())
     return Taken(nights={**kept, **manifests}, fresh=len(manifests), changes=noticed)
 
@@ -133,25 +136,17 @@ def _print(source: FileSource | TableSource, night: str, wanted: Plan, written: 
     return intake.file_fingerprint(source, files) if files else fingerprint.digest(intake.rules(source), checksum)
 
 
-def _manifest(
-    job: Job,
-    name: str,
-    source: FileSource | TableSource,
-    night: str,
-    wanted: Plan,
-    written: tuple[int, str] | None,
-    change: Change | None,
-) -> Manifest:
-    rows = written[0] if written is not None else 0
+def _manifest(job: Job, name: str, night: str, wanted: Plan, *, rows: int, made: str, change: Change | None) -> Manifest:
+    """:param made: see _print"""
     return job.manifest(
         f"raw/{name}",
         night,
-        fingerprint=_print(source, night, wanted, written),
+        fingerprint=made,
         data=f"{job.lake.place(f'raw/{name}', job.attempt)}/part={night}" if rows else None,
         rows=rows,
         facts={
             "files": [file.as_fact() for file in wanted.files.get(night, [])],
-            "rules": intake.rules(source),
+            "rules": intake.rules(job.pipeline.sources[name]),
             "change": {**change, "by": job.ds} if change else None,
         },
     )
