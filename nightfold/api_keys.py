@@ -76,7 +76,11 @@ def load(file: Path) -> Keys:
         return Keys(_File.model_validate_json(file.read_text(encoding="utf-8")).keys)
     except FileNotFoundError:
         return Keys([])
-    except (OSError, ValidationError) as error:
+    except OSError as error:
+        raise BadInput(
+            f"{file}: cannot be read ({error.strerror}): it must be a file of who reads it here, and of who serves"
+        ) from error
+    except (UnicodeDecodeError, ValidationError) as error:
         raise BadInput(f"{file}: is no file of API keys: `nightfold keys add NAME` makes one ({type(error).__name__})") from error
 
 

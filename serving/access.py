@@ -71,19 +71,23 @@ class Access:
         except FileNotFoundError:
             stamp = (0, 0)
         except OSError as error:
-            if str(error) != self._trouble:
-                self.say(f"{self.configuration.keys}: cannot be read, the keys stay as they were: {error}")
-            self._trouble = str(error)
+            self._say_once(f"{self.configuration.keys}: cannot be read: {error}")
             return
-        self._trouble = ""
         if stamp == self._stamp:
+            self._trouble = ""
             return
-        self._stamp = stamp
         try:
             self._keys = api_keys.load(self.configuration.keys)
-            self.say(f"{len(self._keys.by_id)} API keys are known")
-        except BadInput as error:
-            self.say(str(error))
+        except BadInput as error:  # asked for again in a second: what it takes to mend it need not change the file
+            self._say_once(str(error))
+            return
+        self._stamp, self._trouble = stamp, ""
+        self.say(f"{len(self._keys.by_id)} API keys are known")
+
+    def _say_once(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self.say(f"{trouble}; the keys stay as they were")
+        self._trouble = trouble
 
 
 def guarded(scope: str | None, *, of_all: bool = False) -> type[APIRoute]:

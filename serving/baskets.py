@@ -7,7 +7,21 @@ from nightfold.errors import BadInput
 from nightfold.twins.baskets import HEAVIEST, Baskets
 from serving.access import guarded
 from serving.configuration import MOST
-from serving.finding import EXAMPLE, About, Length, Named, Text, about, answer, champion, example, line, of_the_model
+from serving.finding import (
+    EXAMPLE,
+    About,
+    Length,
+    Named,
+    Only,
+    Text,
+    about,
+    answer,
+    champion,
+    example,
+    few,
+    line,
+    of_the_model,
+)
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,12 +39,10 @@ class Basket(BaseModel):
         json_schema_extra={"examples": [{"basket": {"1029743": 2, "995242": 1}, "n": 10, "only": {"department": ["GROCERY"]}}]},
     )
 
-    basket: dict[Text, Weight] = Field(max_length=MOST)
+    basket: Annotated[dict[Text, Weight], Field(max_length=MOST), few(MOST)]
     n: Length = 20
     without: list[Text] = Field(default=[], max_length=MOST, description="Items to leave out")
-    only: dict[str, list[str]] = Field(
-        default={}, max_length=10, description="Column of the catalogue → values; an item must have one of them"
-    )
+    only: Only = {}
 
 
 class Suggested(About):

@@ -10,20 +10,39 @@ from serving.served import Champion, Line, Twin
 
 import msgspec
 from fastapi import Path, Request
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, FailFast, Field
 from starlette.responses import Response
 
 T = TypeVar("T", bound=Twin)
 
 
-def _utf8(text: str) -> str:
+def utf8(text: str) -> str:
+    """The text; raises ValueError when half a character is in it."""
     if text.encode("utf-8", "replace").decode() != text:
         raise ValueError("is not UTF-8")
     return text
 
 
-Text = Annotated[str, AfterValidator(_utf8)]
+Text = Annotated[str, AfterValidator(utf8)]
 """Of a key or an item: as it is, whatever it looks like."""
+
+
+def few(most: int) -> BeforeValidator:
+    """Refuses a larger object before its values are looked at: each wrong one would be an error of its own, kept until the last."""
+
+    def counted(given: object) -> object:
+        if isinstance(given, dict) and len(given) > most:
+            raise ValueError(f"has {len(given):,} names: give at most {most:,}")
+        return given
+
+    return BeforeValidator(counted)
+
+
+Only = Annotated[
+    dict[str, Annotated[list[str], FailFast()]],
+    Field(max_length=10, description="Column of the catalogue → values; an item must have one of them"),
+    few(10),
+]
 NAME = r"^[a-z][a-z0-9_]*$"
 Named = Annotated[str, Path(pattern=NAME, max_length=64, examples=["grocery"])]
 

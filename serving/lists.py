@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from nightfold.client import Answer, Item
 from serving.configuration import MOST
-from serving.finding import EXAMPLE, NAME, Length, Text, answer, example, line
+from serving.finding import EXAMPLE, NAME, Length, Only, Text, answer, example, line
 from serving.problems import Problem
 
 import msgspec
@@ -14,6 +14,7 @@ from fastapi import APIRouter, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -72,9 +73,7 @@ class Asked(BaseModel):
     keys: list[Text] = Field(min_length=1, max_length=MOST)
     n: Length | None = None
     without: list[Text] = Field(default=[], max_length=MOST, description="Items to leave out")
-    only: dict[str, list[str]] = Field(
-        default={}, max_length=10, description="Column of the catalogue → values; an item must have one of them"
-    )
+    only: Only = {}
 
 
 class Options(BaseModel):
@@ -153,10 +152,23 @@ def _described(name: str, where: str, schema: dict[str, Any], words: str) -> dic
     return {"name": name, "in": where, "required": where == "path", "schema": schema, "description": words}
 
 
+class Whole(Convertor[str]):
+    """The rest of a path as it is. Starlette's own ends at a line break, and a key may hold one."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("whole", Whole())
 PIPELINE = _described("pipeline", "path", {"type": "string", "pattern": NAME, "maxLength": 64, "example": "grocery"}, "Its name")
 OPTIONS = {"type": "string", "pattern": OPTION}
 router.add_api_route(
-    "/lists/{key:path}",
+    "/lists/{key:whole}",
     one,
     methods=["GET"],
     route_class_override=Lean,
@@ -225,9 +237,12 @@ def _chooser(request: Request, pipeline: str, only: dict[str, list[str]]):
     if unknown := [column for column in only if column not in twin.columns]:
         raise Problem(409, f"only: no column {unknown[0]!r}; there are: {', '.join(twin.columns) or 'none'}")
     wanted = {column: frozenset(values) for column, values in only.items()}
+    known: dict[str, bool] = {}  # many lists hold the same items
 
     def kept(item: Item) -> bool:
-        of = twin.of(item.id)
-        return of is not None and all(of[column] in values for column, values in wanted.items())
+        if item.id not in known:
+            of = twin.of(item.id)
+            known[item.id] = of is not None and all(of[column] in values for column, values in wanted.items())
+        return known[item.id]
 
     return kept

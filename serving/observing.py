@@ -18,6 +18,7 @@ import msgspec
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -71,10 +72,9 @@ class _Ages(Collector):
         failed = GaugeMetricFamily("nightfold_failed", "1: the newest version or its model cannot be loaded", labels=["pipeline"])
         for name, line in sorted(self.served.pipelines.items()):
             failed.add_metric([name], float(bool(line.failed)))
-            if line.champion is not None and line.age is not None:
-                manifest = line.champion.manifest
+            if line.live is not None and line.age is not None:
                 age.add_metric([name], line.age)
-                version.add_metric([name, manifest.version, manifest.night, "yes" if line.champion.twin is not None else "no"], 1.0)
+                version.add_metric([name, line.live.version, line.live.night, "yes" if line.has_model else "no"], 1.0)
         ready = GaugeMetricFamily("nightfold_ready", "1: this replica may be asked", value=float(self.served.why_not_ready is None))
         return [age, version, failed, ready]
 
@@ -109,12 +109,11 @@ class Observed:
             await send(message)
 
         try:
-            body = receive if b"content-length" in headers else await self._whole(headers, receive)
-            if body is None or int(headers.get(b"content-length", b"0")) > self.body:
-                refused = problems.response(413, f"the body may have {self.body:,} bytes: ask in parts", request_id=request_id)
+            if int(headers.get(b"content-length", b"0")) > self.body:
+                refused = problems.response(413, self._too_large(), request_id=request_id)
                 await refused(scope, receive, answer)
             else:
-                await self.app(scope, body, answer)
+                await self.app(scope, receive if b"content-length" in headers else self._counted(receive), answer)
         except Exception as error:
             state["error"] = "".join(traceback.format_exception(error))
             if status:  # half an answer is out: cut it off, so that nobody takes it for a whole one
@@ -125,26 +124,22 @@ class Observed:
         finally:
             self._note(scope, status, time.perf_counter() - began)
 
-    async def _whole(self, headers: dict[bytes, bytes], receive: Receive) -> Receive | None:
-        """A body that came without its length, read to its end; None when it is too large."""
-        if b"transfer-encoding" not in headers:
-            return receive
-        taken = b""
-        while True:
+    def _too_large(self) -> str:
+        return f"the body may have {self.body:,} bytes: ask in parts"
+
+    def _counted(self, receive: Receive) -> Receive:
+        """For a body that came without its length: refused as soon as more of it was asked for than it may have."""
+        taken = 0
+
+        async def counted() -> Message:
+            nonlocal taken
             message = await receive()
-            if message["type"] != "http.request":
-                return receive
-            taken += message.get("body", b"")
-            if len(taken) > self.body:
-                return None
-            if not message.get("more_body"):
-                break
-        waiting: list[Message] = [{"type": "http.request", "body": taken, "more_body": False}]
+            taken += len(message.get("body", b""))
+            if taken > self.body:
+                raise HTTPException(413, self._too_large())
+            return message
 
-        async def again() -> Message:
-            return waiting.pop() if waiting else await receive()
-
-        return again
+        return counted
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route, method = getattr(scope.get("route"), "path", "unknown"), scope["method"] if scope.get("route") else "any"

@@ -1,20 +1,33 @@
 """Predictions for posted rows, by the model that made the served version."""
 
 import asyncio
+from typing import Annotated, Any
 
 from nightfold.errors import BadInput
 from nightfold.twins.predictions import Predictions
 from serving.access import guarded
 from serving.configuration import MOST
-from serving.finding import EXAMPLE, About, Named, Text, about, answer, champion, example, of_the_model
+from serving.finding import EXAMPLE, About, Named, about, answer, champion, example, few, of_the_model, utf8
 from serving.problems import Problem
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
+from pydantic import AfterValidator, BaseModel, ConfigDict, FailFast, Field, WithJsonSchema
 from starlette.responses import Response
 
 router = APIRouter(prefix="/v1/pipelines/{pipeline}", tags=["predictions"], route_class=guarded("predictions"))
-Value = StrictInt | StrictFloat | StrictBool | Text | None
+WIDEST = 10_000  # features of one row
+
+
+def _value(given: object) -> object:
+    if isinstance(given, str):
+        return utf8(given)
+    if given is None or isinstance(given, bool | int | float):
+        return given
+    raise ValueError("is no number, text, true, false or null")
+
+
+Value = Annotated[Any, AfterValidator(_value), WithJsonSchema({"type": ["number", "string", "boolean", "null"]})]
+"""By one function: of a union, each wrong value would be an error for every member."""
 
 
 class Rows(BaseModel):
@@ -25,7 +38,7 @@ class Rows(BaseModel):
         json_schema_extra={"examples": [{"rows": [{"visits_rows_28": 4, "visits_since_last": 2, "households_income": None}]}]},
     )
 
-    rows: list[dict[str, Value]] = Field(min_length=1, max_length=MOST)
+    rows: Annotated[list[Annotated[dict[str, Value], few(WIDEST)]], FailFast()] = Field(min_length=1, max_length=MOST)
 
 
 class Predicted(About):

@@ -1,16 +1,19 @@
 """What a replica serves: for every pipeline its live version, and the portable twin of the model that made it.
 
-Looked at once a second. A new champion is loaded beside the old one and takes its place in one step; a request keeps the one that it
-began with. One that cannot be loaded is said in the log and in the metrics, and the old one stays. A replica is ready once it has
-found a whole version and its model for all that is published; a model that is broken for good does not hold back all lists.
+Looked at once a second, each pipeline by itself. A new champion is loaded beside the old one and takes its place in one step; a
+request keeps the one that it began with. One that cannot be loaded is said in the log and in the metrics, and the old one stays. A
+replica is ready once it has found a whole version and its model for all that is published, and stays so; a model that is broken for
+good, or a store that is gone for long, does not hold back all other lists.
 """
 
 import asyncio
 import time
 import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, TypeVar
 
 from nightfold import pipeline as pipelines
 from nightfold.client import AsyncClient
@@ -23,7 +26,10 @@ from nightfold.twins.predictions import Predictions
 
 LOOK_EVERY = 1.0  # seconds
 FILES_EVERY = 30.0  # seconds between two looks at the folder of pipelines
+PATIENCE = 30.0  # seconds after its start in which a replica is held back by a store, or a lake, that cannot be reached
+ASIDE = 64  # threads at most that wait for lakes and stores
 Twin = Predictions | Baskets
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,12 @@ class Line:
     """One pipeline: what its file says, and what is served of it."""
 
     file: Pipeline
+    uri: str
     client: AsyncClient
+    live: VersionManifest | None = None
+    """Of which its lists are."""
     champion: Champion | None = None
+    """By which posted rows and baskets are answered: of an older version where the live one's model cannot be loaded."""
     catalogue: Baskets | None = None
     """The newest that a model brought along: it outlives nights on which a baseline is served."""
     looked: bool = False
@@ -53,9 +63,12 @@ class Line:
     @property
     def age(self) -> float | None:
         """Seconds since what is served was published."""
-        if self.champion is None:
-            return None
-        return time.time() - self.champion.manifest.published
+        return time.time() - self.live.published if self.live is not None else None
+
+    @property
+    def has_model(self) -> bool:
+        """Whether rows or baskets can be posted."""
+        return self.champion is not None and self.champion.twin is not None
 
 
 @dataclass
@@ -70,9 +83,14 @@ class Served:
     say: Callable[[str], None]
     pipelines: dict[str, Line] = field(default_factory=dict)
     draining: bool = False
+    _began: float = field(default_factory=time.monotonic)
+    _was_ready: bool = False
     _clients: dict[str, AsyncClient] = field(default_factory=dict)
     _files_at: float = 0.0
+    _stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
+    _following: dict[str, asyncio.Task[None]] = field(default_factory=dict)
+    _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(ASIDE, "nightfold-aside"))
 
     @property
     def looked(self) -> bool:
@@ -84,7 +102,10 @@ class Served:
         """None when it is: a whole version and its model are there for every pipeline that has published anything."""
         if self.draining:
             return "it is about to end"
-        waiting = [name for name, one in self.pipelines.items() if not one.looked]
+        if self._was_ready:
+            return None
+        impatient = time.monotonic() - self._began > PATIENCE
+        waiting = [name for name, one in self.pipelines.items() if not one.looked and not (one.failed and impatient)]
         if waiting:
             return f"{len(waiting)} of {len(self.pipelines)} pipelines are not looked at yet"
         if not any(one.champion for one in self.pipelines.values()):
@@ -94,19 +115,26 @@ class Served:
     async def watch(self) -> None:
         """Look, again and again, until it is cancelled; a fault of ours does not end it."""
         while True:
+            self._was_ready = self._was_ready or self.why_not_ready is None
             try:
-                await self.look()
+                self._look_at_files()
             except Exception as error:  # noqa: BLE001 (else what is served would be frozen, and nobody would know)
                 self._say_once(_unforeseen("looking", error))
+            for name, one in self.pipelines.items():
+                if name not in self._following or self._following[name].done():  # a lake that hangs holds up its own pipeline
+                    self._following[name] = asyncio.create_task(self._try(one))
             await asyncio.sleep(LOOK_EVERY)
 
-    async def look(self) -> None:
-        """Once: files, pointers, models."""
-        self._look_at_files()
-        await asyncio.gather(*(self._try(one) for one in self.pipelines.values()))
+    async def aside(self, work: Callable[..., T], *given: Any) -> T:
+        """Do what waits for a lake or a store in a thread that nobody else waits for: predictions have others."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *given)
 
     async def close(self) -> None:
         """Give the connections back."""
+        for task in self._following.values():
+            task.cancel()
+        await asyncio.gather(*self._following.values(), return_exceptions=True)
+        self._threads.shutdown(wait=False, cancel_futures=True)
         for client in self._clients.values():
             await client.close()
 
@@ -120,19 +148,28 @@ class Served:
             self.say(f"the folder of pipelines cannot be read: {error}: mend it, or NIGHTFOLD_PIPELINES")
             return
         for path in files:
-            name = path.stem
-            if name in self.pipelines or (self.only and name not in self.only):
-                continue
-            try:
-                file = pipelines.load(path)
-                uri = connection_uri(file.publish.connection)
-                if uri not in self._clients:
-                    self._clients[uri] = AsyncClient(uri)
-                self.pipelines[name] = Line(file, self._clients[uri])
-            except BadPipeline as error:
-                self._say_once(str(error))
-            except Exception as error:  # noqa: BLE001 (a fault of ours in one file must not hold back the others)
-                self._say_once(_unforeseen(name, error))
+            if not self.only or path.stem in self.only:
+                try:
+                    self._look_at(path)
+                except (BadPipeline, OSError) as error:  # the pipeline stays served by what its file said before
+                    self._say_once(str(error))
+                except Exception as error:  # noqa: BLE001 (a fault of ours in one file must not hold back the others)
+                    self._say_once(_unforeseen(path.stem, error))
+
+    def _look_at(self, path: Path) -> None:
+        there, name = path.stat(), path.stem
+        stamp = (there.st_mtime_ns, there.st_ino)
+        if self._stamps.get(name) == stamp:
+            return
+        file = pipelines.load(path)
+        uri = connection_uri(file.publish.connection)
+        if uri not in self._clients:
+            self._clients[uri] = AsyncClient(uri)
+        if (known := self.pipelines.get(name)) is not None and known.uri == uri:
+            known.file = file
+        else:
+            self.pipelines[name] = Line(file, uri, self._clients[uri])
+        self._stamps[name] = stamp
 
     def _say_once(self, words: str) -> None:
         if words not in self._said:
@@ -143,26 +180,26 @@ class Served:
         try:
             await self._follow(one)
         except Exception as error:  # noqa: BLE001 (a fault of ours in one pipeline must not end the watch over all: said, and measured)
-            self._fail(one, f"{one.file.pipeline}: unexpected: {error!r}")
+            self._fail(one, _unforeseen(one.file.pipeline, error))
 
     async def _follow(self, one: Line) -> None:
         name, before = one.file.pipeline, one.champion
         try:
             manifest = await one.client.live(name)
         except UnknownVersion:
-            one.looked = True
+            one.looked, one.failed = True, ""
             return
         except NightfoldError as error:
             self._fail(one, str(error))
             return
-        which = (manifest.version, manifest.attempt)
+        one.live, which = manifest, (manifest.version, manifest.attempt)
         if which == one.broken:
             return
         if before is not None and (before.manifest.version, before.manifest.attempt) == which:
             one.failed = ""
             return
         try:
-            twin = await asyncio.to_thread(_load, one.file, manifest)
+            twin = await self.aside(_load, one.file, manifest)
         except (NightfoldError, OSError) as error:
             self._fail(one, f"{name}, night {manifest.night}: the model of version {manifest.version} cannot be loaded: {error}")
             if isinstance(error, BadInput):  # it will not be there in a second either: its lists are served all the same

@@ -1,7 +1,5 @@
 """What is served, how old it is, and what is kept beside it."""
 
-import asyncio
-
 from nightfold.settings import connection_uri
 from nightfold.store import Version, store_at
 from serving.access import guarded
@@ -57,8 +55,7 @@ class Versions(BaseModel):
 def fresh(request: Request, pipeline: str) -> dict:
     """What is known of one, without asking anybody."""
     found = line(request, pipeline)
-    current = found.champion
-    manifest = current.manifest if current is not None else None
+    manifest = found.live
     return {
         "pipeline": pipeline,
         "task": found.file.task,
@@ -67,7 +64,7 @@ def fresh(request: Request, pipeline: str) -> dict:
         "published_at": manifest.published_at if manifest else None,
         "age_seconds": round(found.age, 1) if found.age is not None else None,
         "lists": manifest.keys if manifest else None,
-        "model": current is not None and current.twin is not None,
+        "model": found.has_model,
     }
 
 
@@ -101,7 +98,7 @@ async def one(request: Request, pipeline: Named) -> Response:
 )
 async def kept(request: Request, pipeline: Named) -> Response:
     store = store_at(connection_uri(line(request, pipeline).file.publish.connection), timeout=TIMEOUT, retries=0)
-    found: list[Version] = await asyncio.to_thread(store.versions, pipeline)
+    found: list[Version] = await request.app.state.served.aside(store.versions, pipeline)
     if not found:
         raise Problem(404, "nothing is published yet")
     shown = [

@@ -22,6 +22,8 @@ from nightfold.store import VersionManifest, check
 from nightfold.store.valkey.server import unreachable
 from nightfold.store.valkey.wire import FAILURES, REFUSED, AsyncWire, Wire
 
+import redis
+
 T = TypeVar("T")
 
 __all__ = ["Answer", "AsyncClient", "Client", "Item"]
@@ -29,6 +31,7 @@ __all__ = ["Answer", "AsyncClient", "Client", "Item"]
 TIMEOUT = 0.25  # seconds for one try
 RETRIES = 2
 POINTER = 1.0  # seconds that a pointer is believed
+LARGE = 100  # keys: that more of them took too long says nothing of the store
 AGAIN = 1.0  # seconds after a failure in which the store is not asked: a request must not wait for what is known to be gone
 
 
@@ -46,7 +49,8 @@ class _Memory:
 
     def failed(self, error: Exception, pipeline: str, keys: Sequence[str], *, n: int | None) -> list[Answer]:
         """The answers after a failure; raises StoreError when there is nothing to remember."""
-        if isinstance(error, FAILURES) and not isinstance(error, REFUSED):
+        slow = isinstance(error, redis.TimeoutError) and len(keys) > LARGE
+        if isinstance(error, FAILURES) and not isinstance(error, REFUSED) and not slow:
             self.gone_until = time.monotonic() + AGAIN
         remembered = self.reading.remembered(pipeline, keys, n=n)
         if remembered is None:

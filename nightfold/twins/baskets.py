@@ -95,7 +95,8 @@ class Baskets:
         row = self._rows.get(item)
         if row is None:
             return None
-        return {name: [*values, None][self._codes[name][row]] for name, values in self._values.items()}
+        codes = {name: self._codes[name][row] for name in self._values}
+        return {name: values[codes[name]] if codes[name] < len(values) else None for name, values in self._values.items()}
 
     def recommend(
         self,

@@ -58,6 +58,11 @@ def test_no_file_is_no_keys_and_a_broken_one_is_refused(tmp_path):
         with pytest.raises(BadInput, match="is no file of API keys: `nightfold keys add NAME` makes one") as caught:
             api_keys.load(broken)
         assert "\n" not in str(caught.value)
+    broken.write_bytes(b'{"keys": "\xff"}')
+    with pytest.raises(BadInput, match="is no file of API keys"):
+        api_keys.load(broken)
+    with pytest.raises(BadInput, match=r"cannot be read \(Is a directory\): it must be a file of who reads it here"):
+        api_keys.load(tmp_path)
     with pytest.raises(BadInput, match="scope 'write': there are: lists, "):
         api_keys.add(tmp_path / "new.json", "x", pipelines=["*"], scopes=["write"])
     assert not (tmp_path / "new.json").exists()

@@ -1,9 +1,11 @@
 """Who may ask, how often, how much; and what nobody is told."""
 
+import asyncio
 import json
 import time
 
 from nightfold import api_keys
+from nightfold.errors import BadInput
 from serving.app import create
 from serving.configuration import Configuration
 
@@ -96,6 +98,25 @@ def test_a_file_of_keys_that_cannot_be_read_leaves_them_as_they_were(replica, ke
     assert capsys.readouterr().out.count("Stale file handle") == 1
 
 
+def test_a_file_of_keys_that_could_not_be_read_once_is_read_again_though_it_has_not_changed(
+    replica, keys, key, monkeypatch, capsys
+):
+    access, load, faults = replica.app.state.access, api_keys.load, [BadInput("not yours")] * 2
+    path = "/v1/pipelines/shop/lists/anna"
+    api_keys.revoke(keys, key.split("_")[1])
+
+    def sometimes(file):
+        if faults:
+            raise faults.pop()
+        return load(file)
+
+    monkeypatch.setattr(api_keys, "load", sometimes)
+    for status in (200, 200, 401):
+        access._looked = 0.0
+        assert replica.get(path).status_code == status
+    assert capsys.readouterr().out.count("not yours; the keys stay as they were") == 1
+
+
 def test_keys_are_rotated_without_a_restart(replica, keys, key):
     _, text = api_keys.add(keys, "new", pipelines=["*"], scopes=["lists"])
     path = "/v1/pipelines/shop/lists/anna"
@@ -140,6 +161,28 @@ def test_a_body_that_is_too_large_is_refused_whether_it_says_so_or_not(published
         )
 
 
+def test_nobodys_body_is_not_waited_for(published, keys, key):
+    """One that comes without its length, and slowly."""
+
+    async def never():
+        raise AssertionError("the body was asked for")
+
+    async def ask() -> list[int]:
+        said: list[int] = []
+
+        async def send(message) -> None:
+            if message["type"] == "http.response.start":
+                said.append(message["status"])
+
+        headers = [(b"transfer-encoding", b"chunked"), (b"content-type", b"application/json"), (b"authorization", b"Bearer x")]
+        path = "/v1/pipelines/shop/lists"
+        scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"", "headers": headers}
+        await create(Configuration(keys=keys))(scope, never, send)
+        return said
+
+    assert asyncio.run(ask()) == [401]
+
+
 def test_more_than_one_batch_is_refused(published, keys, key):
     with TestClient(create(Configuration(keys=keys, batch=3)), headers=bearer(key)) as client:
         wait_for(lambda: client.get("/health/ready").status_code == 200, what="ready")
@@ -158,7 +201,7 @@ def test_requests_have_an_id_and_a_line_in_the_log_without_the_persons_key(repli
     assert {name: first[name] for name in ("request_id", "method", "route", "pipeline", "status")} == {
         "request_id": "abc-1",
         "method": "GET",
-        "route": "/v1/pipelines/{pipeline}/lists/{key:path}",
+        "route": "/v1/pipelines/{pipeline}/lists/{key:whole}",
         "pipeline": "shop",
         "status": 200,
     }
@@ -184,6 +227,6 @@ def test_metrics_say_what_is_served_and_how_old_it_is(replica):
     )
     assert age > 86400 * 365
     assert 'nightfold_version_info{model="yes",night="2017-12-03",pipeline="shop",version="s1"} 1.0' in text
-    assert 'nightfold_requests_total{method="GET",route="/v1/pipelines/{pipeline}/lists/{key:path}",status="200"} 1.0' in text
+    assert 'nightfold_requests_total{method="GET",route="/v1/pipelines/{pipeline}/lists/{key:whole}",status="200"} 1.0' in text
     assert "nightfold_ready 1.0" in text
     assert "anna" not in text

@@ -42,6 +42,8 @@ def test_a_list_is_as_the_command_line_gives_it(replica):
         ("J%C3%BCrgen%20%CE%A9", "Jürgen Ω", "model", []),
         ("nobody", "nobody", "fallback", ["milk", "bread"]),
         ("", "", "fallback", ["milk", "bread"]),
+        ("anna%0A", "anna\n", "fallback", ["milk", "bread"]),
+        ("a%0D%0Ab", "a\r\nb", "fallback", ["milk", "bread"]),
         ("%00", "\0", "fallback", ["milk", "bread"]),
     ],
 )

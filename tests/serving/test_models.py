@@ -57,6 +57,8 @@ def test_rows_get_predictions_in_their_order(replica):
         ([{"visits": True}], "row 0, visits: True is no number"),
         ([{"town": 7}], "row 0, town: 7 is no text"),
         ([{"visits": []}], "body.rows.0.visits"),
+        ([{"visits": []}, {"visits": {}}], "body.rows.0.visits: Value error, is no number, text, true, false or null"),
+        ([{f"f{n}": [] for n in range(10_001)}], "body.rows.0: Value error, has 10,001 names: give at most 10,000"),
         ([], "body.rows: List should have at least 1 item"),
         ("x", "body.rows: Input should be a valid list"),
     ],
@@ -88,6 +90,8 @@ def test_a_basket_gets_what_goes_with_it(replica):
     [
         ({"basket": {"bread": 0}}, "body.basket.bread: Input should be greater than 0"),
         ({"basket": {"bread": "1"}}, "body.basket.bread: Input should be a valid number"),
+        ({"basket": {f"i{n}": "1" for n in range(1001)}}, "body.basket: Value error, has 1,001 names: give at most 1,000"),
+        ({"basket": {}, "only": {"shelf": [1] * 1000}}, "body.only.shelf.0: Input should be a valid string"),
         ({"basket": {"bread": 1}, "n": 0}, "body.n"),
         ({"basket": {"bread": 1}, "only": {"brand": ["x"]}}, "only, 'brand': no such column of the catalogue"),
         ({}, "body.basket: Field required"),
@@ -146,8 +150,7 @@ def test_a_champion_that_cannot_be_loaded_is_said_and_the_old_one_stays(replica,
 
 def test_a_baseline_is_served_as_lists_and_has_no_model_to_ask(replica, publish):
     publish("club", "c2", {"m1": encode([])}, night="2017-12-04", twin=None)
-    wait_for(lambda: replica.get(CLUB).json()["version"] == "c2", what="the baseline")
-    assert replica.get(CLUB).json()["model"] is False
+    wait_for(lambda: (replica.get(CLUB).json()["version"], replica.get(CLUB).json()["model"]) == ("c2", False), what="the baseline")
     assert_problem(replica.post(f"{CLUB}/predictions", json={"rows": [{}]}), 409, "a baseline is served, or its model has no twin")
 
 

@@ -1,6 +1,7 @@
 """How to reach the servers: one, or a cluster; the few commands that name many keys at once, for both."""
 
 import asyncio
+import os
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -54,6 +55,15 @@ def _options(retry: type[Retry] | type[AsyncRetry], *, timeout: float, retries: 
     }
 
 
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(TURNS, "nightfold-cluster")
+
+
+def _crowded(seconds: float) -> redis.exceptions.MaxConnectionsError:
+    """Too many ask here at once: that says nothing of the store."""
+    return redis.exceptions.MaxConnectionsError(f"none of {TURNS} connections was free for {seconds:g} s")
+
+
 class Wire:
     """Connections to the servers behind one address, made when they are needed; may be shared by threads.
 
@@ -69,7 +79,7 @@ class Wire:
             None if self.clustered else redis.Redis.from_url(self._address, **self._options)
         )
         self._patience = (retries + 1) * timeout + LONGEST_WAIT
-        self._aside = ThreadPoolExecutor(TURNS, "nightfold-cluster")
+        self._aside, self._of = _threads(), os.getpid()
         """Where a cluster is asked: a node that is there and says nothing holds redis-py for seconds while it looks for the others."""
 
     @property
@@ -83,11 +93,14 @@ class Wire:
         """What is under these keys, in their order, None where there is nothing: at one moment, on one server."""
         if not self.clustered:
             return self.client.mget(keys) if len(keys) > 1 else [self.client.get(key) for key in keys]
+        if self._of != os.getpid():  # a fork has neither the threads nor their connections
+            self._aside, self._client, self._of = _threads(), None, os.getpid()
         found = self._aside.submit(self._each, "GET", [(key,) for key in keys])
         try:
             return found.result(self._patience)
         except FutureTimeout:
-            found.cancel()
+            if found.cancel():
+                raise _crowded(self._patience) from None
             raise redis.TimeoutError(f"no answer of the cluster in {self._patience:g} s") from None
 
     def set(self, values: dict[str, bytes]) -> None:
@@ -151,7 +164,7 @@ class AsyncWire:
             try:
                 await asyncio.wait_for(self._turns.acquire(), self._patience)
             except TimeoutError:
-                raise redis.TimeoutError(f"none of {TURNS} connections was free for {self._patience:g} s") from None
+                raise _crowded(self._patience) from None
         else:
             await self._turns.acquire()
         try:

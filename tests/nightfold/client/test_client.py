@@ -254,6 +254,37 @@ def test_the_asynchronous_client_makes_a_cut_connection_anew_without_a_word(serv
     asyncio.run(ask())
 
 
+def test_a_store_that_is_well_is_not_gone_because_many_ask_at_once(server, store):
+    serve(store, "v1", lists(anna="bread"))
+
+    async def ask():
+        async with AsyncClient(server.uri, timeout=0.1, retries=0, pointer_seconds=60) as client:
+            await client.lookup("shop", "anna")
+            answered = client._wire._try
+
+            async def slowly(keys):
+                await asyncio.sleep(0.05)
+                return await answered(keys)
+
+            client._wire._try = slowly
+            many = await asyncio.gather(*(client.lookup("shop", "anna") for _ in range(400)))
+            return many, await client.lookup("shop", "anna")
+
+    many, after = asyncio.run(ask())
+    assert {answer.degraded for answer in many} == {False, True}
+    assert not after.degraded
+
+
+@pytest.mark.parametrize(("keys", "gone"), [(1, True), (1000, False)])
+def test_that_a_large_question_takes_too_long_does_not_make_the_store_gone_for_small_ones(server, store, keys, gone):
+    serve(store, "v1", lists(anna="bread"))
+    with Client(server.uri, timeout=0.1, retries=0, pointer_seconds=60) as client:
+        client.lookup("shop", "anna")
+        with frozen(server.process):
+            assert all(answer.degraded for answer in client.lookup_many("shop", ["anna"] * keys))
+        assert client.lookup("shop", "anna").degraded == gone
+
+
 def test_the_asynchronous_client_without_memory_says_that_the_store_is_gone():
     async def ask() -> None:
         async with AsyncClient(f"redis://127.0.0.1:{free_port()}/0", retries=0) as client:

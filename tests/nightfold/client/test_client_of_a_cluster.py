@@ -1,6 +1,8 @@
 """The client on a real cluster: three nodes, keys spread over all of them."""
 
 import asyncio
+import subprocess
+import sys
 import time
 
 from nightfold.client import Answer, AsyncClient, Client
@@ -8,6 +10,7 @@ from nightfold.store import store_at
 from nightfold.store.records import encode
 
 import pytest
+from helpers import ROOT
 from publishing import serve
 from servers import Cluster, frozen
 
@@ -28,6 +31,27 @@ def test_on_a_cluster_a_reader_of_few_rights_reads_from_all_nodes(tmp_path):
         found = asyncio.run(read())
         assert [answer.source for answer in found] == ["model"] * 60 + ["fallback"]
         store.wire.close()
+
+
+def test_a_client_of_a_cluster_that_has_read_before_a_fork_reads_after_it(tmp_path):
+    """As of a server that loads its application, warms it up, and forks its workers."""
+    with Cluster(tmp_path) as cluster:
+        store = store_at(cluster.uri)
+        serve(store, "v1", {"anna": encode([("bread", 1.0, "")])})
+        store.wire.close()
+        code = (
+            "import os, sys\n"
+            "from nightfold.client import Client\n"
+            "client = Client(sys.argv[1])\n"
+            "assert client.lookup('shop', 'anna').source == 'model'\n"
+            "if (child := os.fork()) == 0:\n"
+            "    os._exit(0 if client.lookup('shop', 'anna').source == 'model' else 3)\n"
+            "status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])\n"
+            "assert client.lookup('shop', 'anna').source == 'model'\n"
+            "sys.exit(status)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code, cluster.uri_of("reader")], cwd=ROOT, timeout=60, check=False)
+        assert done.returncode == 0
 
 
 @pytest.mark.parametrize("kind", ["threads", "event loop"])
