@@ -7,6 +7,7 @@ ARGS ?=
 
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
+unexport SPARK_HOME  # another Spark than the one in .venv
 .PHONY: help setup venv servers run up up-cluster up-serving restart-serving down status test test-all lint films bench bench-faults bench-serving airflow shell clean lock
 
 PYTHON := .venv/bin/python

@@ -1,5 +1,7 @@
 """One DAG, `nightfold_maintenance`: each day, for each pipeline, what its retention lets go. Order, schedule and sizes only."""
 
+from datetime import timedelta
+
 from nightfold import pipeline as pipelines
 from nightfold.errors import BadPipeline
 
@@ -15,6 +17,7 @@ with DAG(
     start_date=pendulum.datetime(2017, 1, 1, tz="UTC"),
     catchup=False,
     max_active_runs=1,
+    default_args={"retries": 2, "retry_delay": timedelta(minutes=5), "execution_timeout": timedelta(hours=2)},
     tags=["nightfold"],
 ) as dag:
     for file in pipelines.files():

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             settings = platform.up(names=names, environ={**workers, **os.environ}, say=_say)
             ending.say_addresses(settings, say=_say)
         elif options.command == "up-serving":
-            store = () if os.environ.get("AIRFLOW_CONN_KV_DEFAULT") else ("valkey",)
+            store = () if load().other_store else ("valkey",)
             ending.say_api(platform.up(names=(*store, platform.SERVING), say=_say), say=_say)
         elif options.command == "restart-serving":
             rolling.restart(say=_say)

@@ -4,10 +4,12 @@ from collections.abc import Callable
 from itertools import islice
 
 from embedded.settings import HOST, Settings
+from nightfold import pipeline as pipelines
 from nightfold.client import Client
 from nightfold.lake import Lake
+from nightfold.settings import connection_uri
 from nightfold.stages import BY_NAME
-from nightfold.store import Store, open_store
+from nightfold.store import Store, store_at
 
 from pyarrow.dataset import dataset, field
 
@@ -29,13 +31,14 @@ def sample_keys(store: Store, pipeline: str) -> list[str]:
 
 def say_lists(pipeline: str, *, say: Callable[[str], None]) -> None:
     """A few people's lists, and the live version's metrics. Raises NightfoldError when the store cannot be read."""
-    store = open_store()
+    address = connection_uri(pipelines.named(pipeline).publish.connection)
+    store = store_at(address)
     live = store.live(pipeline)
     if live is None:
         say(f"Nothing of {pipeline} is live: the night was not promoted.")
         return
     say(f"\nLive: version {live.version} of night {live.night}, {live.keys:,} lists. Of {PEOPLE} people, the first {ITEMS} items:")
-    with Client() as client:
+    with Client(address) as client:
         answers = client.lookup_many(pipeline, sample_keys(store, pipeline), n=ITEMS)
     titles = _titles(pipeline, live.night, {item.id for answer in answers for item in answer.items})
     for answer in answers:

@@ -53,13 +53,16 @@ def part(settings: Settings) -> Part:
 def prepare(settings: Settings) -> None:
     """Write the login's configuration (0600): the database of users, and the first administrator."""
     (settings.home / "mlflow-artifacts").mkdir(parents=True, exist_ok=True)
+    database = postgres.url(settings, "mlflow_auth", driver="psycopg2")
+    user, password = settings["MLFLOW_TRACKING_USERNAME"], settings["MLFLOW_TRACKING_PASSWORD"]
+    database, user, password = (text.replace("%", "%%") for text in (database, user, password))  # configparser's sign
     write_private(
         settings.home / "mlflow" / "basic_auth.ini",
         f"""[mlflow]
 default_permission = NO_PERMISSIONS
-database_uri = {postgres.url(settings, "mlflow_auth", driver="psycopg2")}
-admin_username = {settings["MLFLOW_TRACKING_USERNAME"]}
-admin_password = {settings["MLFLOW_TRACKING_PASSWORD"]}
+database_uri = {database}
+admin_username = {user}
+admin_password = {password}
 authorization_function = mlflow.server.auth:authenticate_request_basic_auth
 auth_cache_ttl_seconds = 60
 """,

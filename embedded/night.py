@@ -15,6 +15,7 @@ from embedded.processes import process_of, record_of
 from embedded.settings import ROOT, Settings, load
 from embedded.terminal import Terminal
 from nightfold import pipeline as pipelines
+from nightfold.errors import NightfoldError
 from nightfold.pipeline import FileSource, Pipeline
 from nightfold.stages import FLOW
 
@@ -23,6 +24,7 @@ SAMPLE_DB = "grocer_db"  # and the connection of its tables
 LOOK_EVERY = 1.0  # seconds between two looks at the run
 NIGHT_LIMIT = 24 * 3600.0  # seconds that the terminal watches one night: it goes on in Airflow all the same
 DAG_LIMIT = 120.0  # seconds for Airflow to read the pipeline file; it took 3 to 10
+SILENT = 3  # answers in a row for which Airflow may be too slow, while none of its servers has ended
 BROKEN_AFTER = 25.0  # seconds an import error stands before it is believed: files are read again every 8
 ENDED = {"success", "failed", "upstream_failed", "skipped", "removed"}
 LAST = FLOW[-1].name  # with its end readers have the night
@@ -118,18 +120,30 @@ def watch(
     """
     terminal = Terminal(say)
     said: set[tuple[str, int]] = set()
-    give_up, told = time.monotonic() + NIGHT_LIMIT, False
+    give_up, told, silent = time.monotonic() + NIGHT_LIMIT, False, 0
     with _who_died_is_said(settings, terminal):
         while time.monotonic() < give_up:
-            state = api.run_state(dag_id, run_id)  # before the tasks: what ends in between is said in this round
-            tasks = api.task_instances(dag_id, run_id)
+            try:
+                state = api.run_state(dag_id, run_id)  # before the tasks: what ends in between is said in this round
+                tasks = api.task_instances(dag_id, run_id)
+            except PlatformError:
+                silent += 1
+                _say_who_died(settings)
+                if silent > SILENT:
+                    raise
+                time.sleep(LOOK_EVERY)
+                continue
+            silent = 0
             for task in sorted(tasks, key=lambda task: task["end_date"] or "~"):
                 over = task["state"] in ENDED or task["state"] == "up_for_retry"
                 if over and (task["task_id"], task["try_number"]) not in said:
                     said.add((task["task_id"], task["try_number"]))
                     terminal.line(_line_of(task, pipeline=pipeline, ds=ds))
                     if task["task_id"] == LAST and task["state"] == "success":
-                        live()
+                        try:
+                            live()
+                        except NightfoldError as error:  # the night goes on
+                            terminal.line(f"  {error}")
                     if task["state"] in ("failed", "up_for_retry"):
                         _say_cause(settings, api, dag_id, run_id, task, say=terminal.line)
             if state in ("success", "failed"):

@@ -9,14 +9,14 @@ from embedded import airflow_parts, balancer, mlflow_part, postgres, serving_par
 from embedded.errors import PlatformError, PortTaken
 from embedded.settings import HOST, PORTS, Settings
 
-PORT_OF = {
-    "postgres": postgres.PLATFORM.port_setting,
-    "shop": postgres.SHOP.port_setting,
-    "valkey": valkey.PORT_SETTING,
-    "mlflow": mlflow_part.PORT_SETTING,
-    "airflow-api": airflow_parts.PORT_SETTING,
-    spark_parts.MASTER: spark_parts.PORT_SETTING,
-    balancer.NAME: balancer.PORT_SETTING,
+PORTS_OF = {
+    "postgres": (postgres.PLATFORM.port_setting,),
+    "shop": (postgres.SHOP.port_setting,),
+    "valkey": (valkey.PORT_SETTING,),
+    "mlflow": (mlflow_part.PORT_SETTING,),
+    "airflow-api": (airflow_parts.PORT_SETTING,),
+    spark_parts.MASTER: (spark_parts.PORT_SETTING, "NIGHTFOLD_SPARK_PAGE_PORT"),
+    balancer.NAME: (balancer.PORT_SETTING,),
 }
 ROW = 4  # replicas that tests start at most
 TRIES = 100
@@ -26,13 +26,12 @@ def check_free(settings: Settings, names: Iterable[str]) -> None:
     """Raise PortTaken, which names the setting, when somebody else listens where one of these parts would."""
     for name in names:
         if name.startswith(serving_parts.REPLICA):
-            port, setting = serving_parts.port(settings, name), serving_parts.PORT_SETTING
-        elif name in PORT_OF:
-            port, setting = settings.port(PORT_OF[name]), PORT_OF[name]
+            wanted = [(serving_parts.port(settings, name), serving_parts.PORT_SETTING)]
         else:
-            continue
-        if not _is_free(port):
-            raise PortTaken(f"port {port} is taken by another program: set {setting}=<free port>")
+            wanted = [(settings.port(setting), setting) for setting in PORTS_OF.get(name, ())]
+        for port, setting in wanted:
+            if not _is_free(port):
+                raise PortTaken(f"port {port} is taken by another program: set {setting}=<free port>")
 
 
 def free_ports() -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Start a server as a process of its own, remember exactly which one it is, and stop exactly that one.
 
 A record `<home>/run/<name>.json` holds the process id, the moment the process was created and a random mark that
-is in its environment. Whoever has the id but not that moment is a stranger and is never signalled. The family of a
+is in its environment. Whoever has the id but neither that moment nor that mark is a stranger and is never signalled. The family of a
 part (its children, their session, whoever carries the mark) is stopped with it, also when the part itself has died.
 """
 
@@ -103,10 +103,19 @@ def process_of(record: Record | None) -> psutil.Process | None:
         return None
     try:
         process = psutil.Process(record.pid)
-        same = abs(process.create_time() - record.created) < SAME_MOMENT
-        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        same = abs(process.create_time() - record.created) < SAME_MOMENT or _marked(process, record)
+        return process if same else None
     except psutil.NoSuchProcess:
         return None
+
+
+def _marked(process: psutil.Process, record: Record) -> bool:
+    """Whether it carries the mark: after a clock was set, nothing else tells."""
+    with contextlib.suppress(psutil.AccessDenied, ProcessLookupError, PermissionError):
+        return process.environ().get(MARK) == record.mark
+    return False
 
 
 def family(record: Record) -> list[psutil.Process]:

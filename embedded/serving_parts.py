@@ -52,7 +52,7 @@ def part(settings: Settings, name: str) -> Part:
         "NIGHTFOLD_SERVING_PORT": str(number),
         "NIGHTFOLD_HOME": str(settings.home),
         **{key: settings.environ.get(key) or settings[key] for key in NEEDED},
-        "AIRFLOW_CONN_KV_DEFAULT": settings.environ.get("AIRFLOW_CONN_KV_DEFAULT") or valkey.reader_uri(settings),
+        "AIRFLOW_CONN_KV_DEFAULT": settings.other_store or valkey.reader_uri(settings),
     }
     connections = {key: value for key, value in settings.environ.items() if key.startswith("AIRFLOW_CONN_")}
     others = {key: value for key, value in settings.environ.items() if not key.startswith(OWN)}

@@ -61,6 +61,7 @@ CHOICES = {
     "AIRFLOW_CONN_SPARK_DEFAULT": "",  # follows NIGHTFOLD_SPARK_WORKERS unless somebody chose another
 }
 SPARK = "AIRFLOW_CONN_SPARK_DEFAULT"
+STORE = "AIRFLOW_CONN_KV_DEFAULT"
 SERVING = "NIGHTFOLD_SERVING_"
 OF_THE_USER = re.compile(r"AIRFLOW_CONN_[A-Z0-9_]+|NIGHTFOLD_SERVING_(RATE|BATCH|BODY|PIPELINES|KEYS)")
 """Settings without a default here."""
@@ -82,12 +83,18 @@ class Settings:
         """The port of a server by its setting, e.g. NIGHTFOLD_VALKEY_PORT."""
         return int(self.values[name])
 
+    @property
+    def other_store(self) -> str | None:
+        """The store that somebody chose in place of the embedded one."""
+        return self.values[STORE] if self.values[STORE] != _addresses(self.values)[STORE] else None
+
     def job_environment(self) -> dict[str, str]:
         """What every task and job finds in its environment: addresses and credentials, the venv's Python first.
 
-        The servers' own secrets (administrators, signing keys) are not in it, nor what only the REST API's replicas are told.
+        The servers' own secrets (administrators, signing keys) are not in it, nor what only the REST API's replicas are told, nor
+        another Spark than the one that is installed with this Python.
         """
-        given = {name: value for name, value in self.environ.items() if not name.startswith(SERVING)}
+        given = {name: value for name, value in self.environ.items() if not name.startswith(SERVING) and name != "SPARK_HOME"}
         kept_back = {*PASSWORDS, *SIGNING_KEYS, FERNET_KEY} - {"MLFLOW_TRACKING_PASSWORD", "NIGHTFOLD_SPARK_SECRET"}
         own = {name: value for name, value in self.values.items() if name not in kept_back and not name.startswith(SERVING)}
         bin_dir = Path(sys.prefix) / "bin"
@@ -131,14 +138,13 @@ def load(*, home: Path | None = None, environ: Mapping[str, str] | None = None) 
         values[name] = environ.get(name) or kept_value or default
     values[SPARK] = _spark(values)
 
-    values["AIRFLOW_CONN_KV_DEFAULT"] = f"redis://:{values['NIGHTFOLD_VALKEY_PASSWORD']}@{HOST}:{values['NIGHTFOLD_VALKEY_PORT']}/0"
-    values["AIRFLOW_CONN_GROCER_DB"] = (
-        f"postgresql://shop:{values['NIGHTFOLD_SHOP_PASSWORD']}@{HOST}:{values['NIGHTFOLD_SHOP_PORT']}/grocer"
-    )
-    values["MLFLOW_TRACKING_URI"] = f"http://{HOST}:{values['NIGHTFOLD_MLFLOW_PORT']}"
+    before = _addresses(kept)
+    for name, ours in _addresses(values).items():
+        chosen = kept.get(name) if kept.get(name) != before[name] else None  # somebody's own
+        values[name] = _one_line(environ.get(name) or chosen or ours)
     values["NIGHTFOLD_AIRFLOW_URL"] = f"http://{HOST}:{values['NIGHTFOLD_AIRFLOW_PORT']}"
     said = {name: value for name, value in {**kept, **environ}.items() if OF_THE_USER.fullmatch(name) and value}
-    own = {name: " ".join(value.splitlines()) for name, value in said.items()}  # a connection as JSON may have lines
+    own = {name: _one_line(value) for name, value in said.items()}
     return Settings(home=home, values=own | values, environ=environ)
 
 
@@ -157,6 +163,21 @@ def _read(path: Path) -> dict[str, str]:
         return {}
     lines = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def _one_line(value: str) -> str:
+    """A connection as JSON may have lines."""
+    return " ".join(value.splitlines())
+
+
+def _addresses(values: Mapping[str, str]) -> dict[str, str]:
+    """Of the embedded servers, where nobody has chosen others."""
+    of = {name: values.get(name, "") for name in (*PORTS, *PASSWORDS)}
+    return {
+        STORE: f"redis://:{of['NIGHTFOLD_VALKEY_PASSWORD']}@{HOST}:{of['NIGHTFOLD_VALKEY_PORT']}/0",
+        "AIRFLOW_CONN_GROCER_DB": f"postgresql://shop:{of['NIGHTFOLD_SHOP_PASSWORD']}@{HOST}:{of['NIGHTFOLD_SHOP_PORT']}/grocer",
+        "MLFLOW_TRACKING_URI": f"http://{HOST}:{of['NIGHTFOLD_MLFLOW_PORT']}",
+    }
 
 
 def _spark(values: Mapping[str, str]) -> str:

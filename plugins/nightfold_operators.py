@@ -31,15 +31,26 @@ CAUSE = re.compile(r"nightfold: \w+ failed: ")
 """How a job's own word on why it failed starts."""
 WRONG_SETTINGS = re.compile(
     r"^Invalid maximum heap size|^Error: (Unrecognized option|Missing|Must specify|Failed to load class|Cluster deploy mode)"
-    r'|^Exception in thread "main" (java\.lang\.IllegalArgumentException|org\.apache\.spark\.SparkException): (?!.*awaitResult)'
+    r'|^Exception in thread "main" (java\.lang\.IllegalArgumentException|org\.apache\.spark\.SparkException): '
+    r"(?!.*awaitResult|.*finished with )"  # of a cluster's: a connection that broke, an application that failed
 )
+BY_THE_CLOCK = ("scheduled", "backfill")
+"""Runs whose data interval says which night they are of. By hand, by another DAG, or for an asset: the form, or `conf`, says it."""
+SERVERS_OWN = (
+    "AIRFLOW__CORE__FERNET_KEY",
+    "AIRFLOW__API_AUTH__JWT_SECRET",
+    "AIRFLOW__API__SECRET_KEY",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC",
+)
+"""What a task finds in its environment and no job needs."""
 
 
 def night_of(dag_run: Any, params: Any, timezone: str) -> str:
     """The night of a run, YYYY-MM-DD: of a manual one what the trigger form says, else the day on which the data interval starts.
 
-    Raises AirflowFailException for a manual run that does not say it (no task asks what day it is), and for one of a backfill
-    that says another: each run of it would take that one night.
+    Raises AirflowFailException for a run by hand, or by another DAG, that does not say it (no task asks what day it is), and
+    for one of a backfill that says another: each run of it would take that one night.
     """
     said, night = params["ds"], _night_of_interval(dag_run, timezone)
     if night is None:
@@ -52,9 +63,9 @@ def night_of(dag_run: Any, params: Any, timezone: str) -> str:
 
 
 def _night_of_interval(dag_run: Any, timezone: str) -> str | None:
-    """The day on which the data interval starts; None for a manual run, whose interval says nothing."""
+    """The day on which the data interval starts; None for a run that no clock has made: its interval says nothing."""
     begins = dag_run.data_interval_start
-    if str(getattr(dag_run.run_type, "value", dag_run.run_type)) == "manual" or begins is None:
+    if str(getattr(dag_run.run_type, "value", dag_run.run_type)) not in BY_THE_CLOCK or begins is None:
         return None
     return str(begins.astimezone(ZoneInfo(timezone)).strftime("%Y-%m-%d"))
 
@@ -102,7 +113,9 @@ class StageOperator(InTurn, SparkSubmitOperator):
     template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "night")
 
     def __init__(self, *, timezone: str, connections: Sequence[str] = (), in_turn: bool = True, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            durable=False, **kwargs
+        )  # a retry goes on with what is committed, and not with an attempt that has lost its turn
         self.timezone = timezone
         self.connections = list(connections)
         self.in_turn = in_turn
@@ -138,6 +151,10 @@ class StageOperator(InTurn, SparkSubmitOperator):
             raise
         except NightfoldError as error:
             self.failed(error)
+        except (NameError, TypeError, ValueError) as error:  # the hook's own, before it starts anything
+            why = f"Spark's connection cannot be used ({error}): mend it, or resources.conf in the pipeline file"
+            self.log.error("nightfold: %s failed: night %s: %s", self.task_id, self.night, why)
+            raise AirflowFailException(f"nightfold: {why}") from error
         except AirflowException:
             process = self._hook._submit_sp if self._hook else None
             code = process.returncode if process is not None else None
@@ -165,6 +182,7 @@ class StageOperator(InTurn, SparkSubmitOperator):
         hook = super()._get_hook()
         hook.__class__ = StageHook  # the operator names the class that it makes, and has no other place to say so
         hook._env = {f"AIRFLOW_CONN_{name.upper()}": _value(connected(name)) for name in self.connections}
+        hook._env |= dict.fromkeys(SERVERS_OWN, "")
         hook._env["SPARK_SUBMIT_OPTS"] = stages.jvm_options(stages.BY_NAME[self.task_id], pipeline=self.pipeline, ds=self.night)
         return hook
 

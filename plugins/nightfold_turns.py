@@ -95,7 +95,7 @@ class InTurn(BaseOperator):
         holder, said = holder_of(self.dag_id, str(context["run_id"])), self.log.warning
         try:
             store = self.opened()
-            turn = store.take_turn(self.pipeline, holder, self.night, seconds=turns.LEASE)
+            turn = self._taken(store, context, holder)
         except TurnTaken as taken:
             self.log.info("nightfold: %s", taken)
             self._wait(holder)
@@ -116,6 +116,19 @@ class InTurn(BaseOperator):
                 _ = store.leave_turn(self.pipeline, holder) if over else store.keep_turn(self.pipeline, holder, seconds=self.gap)
             except NightfoldError as error:  # the work is done; the turn frees itself
                 said("nightfold: %s", error)
+
+    def _taken(self, store: Store, context: Context, holder: str) -> Turn:
+        """The turn. Raises TurnTaken when another has it; not a run that somebody has ended, for that leaves it by nobody's hand."""
+        try:
+            return store.take_turn(self.pipeline, holder, self.night, seconds=turns.LEASE)
+        except TurnTaken:
+            theirs = store.turn(self.pipeline)
+            dag_id, _, run_id = theirs.holder.partition("/") if theirs is not None else ("", "", "")
+            if not run_id or not _has_ended(context, dag_id, run_id):
+                raise
+            self.log.warning("nightfold: %s has ended, and leaves its turn", run_id)
+            store.leave_turn(self.pipeline, holder_of(dag_id, run_id))
+            return store.take_turn(self.pipeline, holder, self.night, seconds=turns.LEASE)
 
     @property
     def gap(self) -> float:
@@ -152,6 +165,12 @@ class InTurn(BaseOperator):
     def resumed(self, context: Context, event: str) -> Any:
         """Go on after waiting; whatever the trigger saw, the turn is asked for again."""
         return self.execute(context)
+
+
+def _has_ended(context: Context, dag_id: str, run_id: str) -> bool:
+    """Whether a run is over by Airflow's word, and not merely unknown to it, as a holder by hand is."""
+    count = context["ti"].get_dr_count
+    return not count(dag_id, run_ids=[run_id], states=["queued", "running"]) and bool(count(dag_id, run_ids=[run_id]))
 
 
 def _is_tried_again(context: Context) -> bool:

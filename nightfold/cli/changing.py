@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -144,7 +145,7 @@ def _turn(store: Store, pipeline: str, what: str, *, night: str, dry_run: bool) 
     if dry_run:
         yield
         return
-    holder = f"{what} by hand, process {os.getpid()}"
+    holder = f"{what} by hand, process {os.getpid()} of {socket.gethostname()}"
     try:
         store.take_turn(pipeline, holder, night, seconds=turns.LEASE)
         with turns.kept(store, pipeline, holder, night, say=_say):

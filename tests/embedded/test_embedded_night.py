@@ -10,6 +10,7 @@ from embedded.airflow_api import AirflowApi
 from embedded.errors import PlatformError
 from embedded.processes import Part, process_of, start
 from embedded.settings import load, save
+from nightfold.errors import StoreError
 
 import pytest
 
@@ -98,6 +99,26 @@ def test_lists_are_shown_as_soon_as_readers_have_them_and_once(settings, home):
         live=lambda: said.append("lists"),
     )
     assert [line.split()[0] for line in said if not line.startswith("waits")] == ["promote", "lists", "profile"]
+
+
+class Slow(LateReport):
+    """Airflow, too busy for two answers in a row."""
+
+    def run_state(self, dag_id: str, run_id: str) -> str:
+        state = super().run_state(dag_id, run_id)
+        if self.looks < 3:
+            raise PlatformError("Airflow does not answer")
+        return state
+
+
+def test_a_slow_answer_ends_nothing_nor_does_a_store_that_is_gone_when_lists_are_shown(settings):
+    def live() -> None:
+        raise StoreError("the store is gone")
+
+    said: list[str] = []
+    words = {"pipeline": "shop", "ds": "2026-01-03", "say": said.append, "live": live}
+    assert night.watch(settings, Slow(settings), "nightly_shop", "r1", **words) == "success"
+    assert "  the store is gone" in said
 
 
 def test_wrong_words_are_refused_before_anything_starts(tmp_path, monkeypatch, capsys):

@@ -59,6 +59,15 @@ def test_a_recycled_process_id_is_never_signalled(tmp_path):
         stranger.wait()
 
 
+def test_after_the_clock_was_set_what_runs_is_known_by_its_mark(tmp_path):
+    record = start(tmp_path, sleeper())
+    try:
+        assert process_of(replace(record, created=record.created - 3600)).pid == record.pid
+        assert process_of(replace(record, created=record.created - 3600, mark="none")) is None
+    finally:
+        stop(tmp_path, "sleeper")
+
+
 def test_what_ignores_the_stop_signal_is_killed(tmp_path):
     record = start(tmp_path, sleeper(IGNORES))
     wait_for(lambda: psutil.Process(record.pid).cmdline()[0] == sys.executable)

@@ -1,9 +1,12 @@
 """Settings of the embedded servers: kept, private, and said clearly when they are wrong."""
 
 import json
+import socket
 import stat
 import threading
+from configparser import ConfigParser
 
+from embedded import mlflow_part, ports
 from embedded.errors import PlatformError
 from embedded.settings import load, save
 from nightfold.private import write_private
@@ -80,6 +83,47 @@ def test_a_connection_written_on_several_lines_is_kept_too(tmp_path):
     connection = {"conn_type": "postgres", "host": "h", "password": "a  b"}
     save(load(home=tmp_path, environ={"AIRFLOW_CONN_ERP": json.dumps(connection, indent=2)}))
     assert json.loads(load(home=tmp_path, environ={})["AIRFLOW_CONN_ERP"]) == connection
+
+
+ADDRESSES = ("AIRFLOW_CONN_KV_DEFAULT", "AIRFLOW_CONN_GROCER_DB", "MLFLOW_TRACKING_URI")
+
+
+@pytest.mark.parametrize("name", ADDRESSES)
+def test_a_server_of_ones_own_said_once_is_kept_and_the_embedded_addresses_follow_their_ports(tmp_path, name):
+    save(load(home=tmp_path, environ={name: "redis://me:pw@kv.example:6379/0"}))
+    kept = load(
+        home=tmp_path, environ={"NIGHTFOLD_VALKEY_PORT": "7001", "NIGHTFOLD_SHOP_PORT": "7002", "NIGHTFOLD_MLFLOW_PORT": "7003"}
+    )
+    assert kept[name] == kept.job_environment()[name] == "redis://me:pw@kv.example:6379/0"
+    assert (kept.other_store is not None) == (name == "AIRFLOW_CONN_KV_DEFAULT")
+    for other, port in zip(ADDRESSES, ("7001", "7002", "7003"), strict=True):
+        assert port in kept[other] or other == name
+    save(kept)
+    assert load(home=tmp_path, environ={name: "redis://other:1/0"})[name] == "redis://other:1/0"
+
+
+def test_jobs_find_no_other_spark_than_the_installed_one(tmp_path):
+    assert "SPARK_HOME" not in load(home=tmp_path, environ={"SPARK_HOME": "/opt/spark-3.5"}).job_environment()
+
+
+def test_a_percent_sign_in_mlflows_password_is_one(tmp_path):
+    settings = load(home=tmp_path, environ={"MLFLOW_TRACKING_PASSWORD": "a%b", "NIGHTFOLD_POSTGRES_PASSWORD": "c%d"})
+    mlflow_part.prepare(settings)
+    read = ConfigParser()
+    read.read(tmp_path / "mlflow" / "basic_auth.ini")
+    assert read["mlflow"]["admin_password"] == "a%b"
+
+
+def test_a_taken_port_of_sparks_page_is_said_with_its_setting(tmp_path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = load(home=tmp_path, environ={**ports.free_ports(), "NIGHTFOLD_SPARK_PAGE_PORT": str(port)})
+        with pytest.raises(
+            PlatformError, match=f"port {port} is taken by another program: set NIGHTFOLD_SPARK_PAGE_PORT=<free port>"
+        ):
+            ports.check_free(settings, ["spark-master"])
 
 
 def test_two_servers_cannot_be_given_one_port(tmp_path):

@@ -23,45 +23,9 @@ from airflow.sdk.exceptions import (
     TaskDeferred,
 )
 from helpers import ROOT, free_port
-from nightfold_operators import StageOperator
+from nightfold_operators import WRONG_SETTINGS
 from nightfold_turns import TurnTrigger, holder_of
-from plugins.conftest import NIGHT, SECRET, context
-
-SPARK_SUBMIT = """\
-#!/bin/sh
-env > "{folder}/environment"
-printf '%s\\n' "$@" > "{folder}/arguments"
-echo "many lines"
-[ {code} = 137 ] || [ {code} = -9 ] || echo "nightfold: clean failed: sales, night 2017-12-03: too many rejects" >&2
-echo "Traceback (most recent call last):" >&2
-[ {code} = -9 ] && kill -9 $$
-exit {code}
-"""
-
-
-@pytest.fixture
-def spark_submit(tmp_path, monkeypatch, address):
-    """Call it with an exit code: from then on `spark-submit` ends with it, and writes down what it was given."""
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", '{"conn_type":"spark","host":"local[*]"}')
-    monkeypatch.setenv("AIRFLOW_CONN_STORE", address)
-    monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", f"redis://:{SECRET}@127.0.0.1:6390/0")
-    monkeypatch.setenv("AIRFLOW_CONN_GROCER_DB", f"postgresql://shop:{SECRET}@127.0.0.1:5443/grocer")
-
-    def ends(code: int) -> Path:
-        script = tmp_path / "spark-submit"
-        script.write_text(SPARK_SUBMIT.format(folder=tmp_path, code=code))
-        script.chmod(0o755)
-        return tmp_path
-
-    return ends
-
-
-def stage(**more) -> StageOperator:
-    where = {"pipeline": "shop", "night": NIGHT, "store": "store", "timezone": "UTC"}
-    job = {"task_id": "clean", "application": "clean.py", "application_args": ["--ds", NIGHT], "name": "shop-clean"}
-    return StageOperator(**(job | where | more))
-
+from plugins.conftest import NIGHT, SECRET, context, stage
 
 RUN = holder_of(stage().dag_id, "run 1")
 
@@ -161,6 +125,26 @@ def test_runs_of_two_dags_at_the_same_time_have_the_turn_one_after_the_other(spa
     store.take_turn("shop", holder_of("nightfold_maintenance", at_one), "9999-12-31", seconds=60)
     with pytest.raises(TaskDeferred):
         stage().execute(context(at_one))
+
+
+@pytest.mark.parametrize(
+    ("state", "waits"), [("failed", False), ("success", False), ("running", True), ("queued", True), (None, True)]
+)
+def test_a_run_that_somebody_has_ended_leaves_its_turn(spark_submit, address, state, waits):
+    """Marked as failed in the web UI while a task was at work: the task itself thinks that it is tried again."""
+    store, folder = store_at(address), spark_submit(0)
+    ended = holder_of("nightly_shop", "manual__1")
+    store.take_turn("shop", ended, "2017-12-02", seconds=3600)
+    runs = {ended: state} if state else {}
+    if waits:
+        with pytest.raises(TaskDeferred):
+            stage().execute(context(runs=runs))
+        assert store.turn("shop").holder == ended
+    else:
+        stage().execute(context(runs=runs))
+        assert (folder / "arguments").exists()
+        assert store.turn("shop").holder == RUN
+        assert store.keep_turn("shop", ended, seconds=3600) is False, "what is left of it cannot take the turn back"
 
 
 def test_while_another_run_has_the_turn_a_task_waits_outside_the_pool_and_goes_on_when_it_is_its_own(spark_submit, address):
@@ -297,6 +281,40 @@ def test_a_little_job_has_its_jvms_first_compiler_alone_and_that_is_no_argument(
     options = "-Xshare:auto -XX:TieredStopAtLevel=1" if first_alone else "-Xshare:auto"
     assert f"SPARK_SUBMIT_OPTS={options}" in (folder / "environment").read_text().splitlines()
     assert "Tiered" not in (folder / "arguments").read_text()
+
+
+def test_airflows_own_secrets_reach_no_job(spark_submit, monkeypatch):
+    own = ("AIRFLOW__CORE__FERNET_KEY", "AIRFLOW__API__SECRET_KEY", "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC")
+    for name in own:
+        monkeypatch.setenv(name, "MARKER-own")
+    folder = spark_submit(0)
+    stage().execute(context())
+    assert "MARKER-own" not in (folder / "environment").read_text()
+
+
+def test_what_the_connection_of_spark_lacks_is_said_in_one_line_and_not_tried_again(spark_submit, monkeypatch, capsys):
+    spark_submit(0)
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps({"conn_type": "spark", "host": "k8s://https://h:6443"}))
+    with pytest.raises(AirflowFailException, match=r"^nightfold: Spark's connection cannot be used .*kube_client"):
+        stage().execute(context())
+    assert f"nightfold: clean failed: night {NIGHT}: Spark's connection cannot be used" in capsys.readouterr().out
+
+
+def test_yarn_in_cluster_mode_is_asked_for_as_it_is(spark_submit, monkeypatch):
+    """Airflow's operator follows an application over its retries, and refuses YARN where it cannot: ours goes on by what is committed."""
+    folder = spark_submit(0)
+    spark = {"conn_type": "spark", "host": "yarn", "extra": {"deploy-mode": "cluster"}}
+    monkeypatch.setenv("AIRFLOW_CONN_SPARK_DEFAULT", json.dumps(spark))
+    stage().execute(context())
+    assert "--master\nyarn\n" in (folder / "arguments").read_text()
+    assert "--deploy-mode\ncluster\n" in (folder / "arguments").read_text()
+
+
+def test_an_application_that_failed_on_a_cluster_is_tried_again():
+    main = 'Exception in thread "main" org.apache.spark.SparkException: '
+    assert WRONG_SETTINGS.search(f"{main}Master must either be yarn or start with spark, k8s, or local")
+    assert not WRONG_SETTINGS.search(f"{main}Application application_1_0001 finished with failed status")
+    assert not WRONG_SETTINGS.search(f"{main}Exception thrown in awaitResult:")
 
 
 @pytest.mark.parametrize("master", ["local[*]", "yarn", "k8s://https://h:6443", "spark://h:7077"])

@@ -104,6 +104,15 @@ def test_without_catch_up_old_nights_are_not_taken_when_a_dag_is_switched_on(mon
         assert info.data_interval.start == datetime(2026, 11, 22, 2, 30, tzinfo=UTC), "only the last whole one"
 
 
+@pytest.mark.parametrize("kind", ["operator_triggered", "asset_triggered", "manual"])
+def test_a_run_that_no_clock_has_made_takes_the_night_that_it_is_told(kind):
+    """Of one that another DAG triggers, Airflow makes an interval all the same: that of now."""
+    starts = datetime(2017, 12, 5, 2, 30, tzinfo=UTC)
+    assert night_of(Run(kind, starts), {"ds": "2017-12-03"}, "UTC") == "2017-12-03"
+    with pytest.raises(AirflowFailException, match="must say its night"):
+        night_of(Run(kind, starts), {"ds": None}, "UTC")
+
+
 def test_a_manual_run_without_a_night_fails_for_good_and_says_what_to_do():
     for start in (None, datetime(2017, 12, 3, tzinfo=UTC)):
         with pytest.raises(AirflowFailException) as caught:
