@@ -135,7 +135,7 @@ def family(record: Record) -> list[psutil.Process]:
             continue
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError, PermissionError):
             in_session = ours and os.getsid(process.pid) == record.pid
-            if in_session or process.environ().get(MARK) == record.mark:
+            if in_session or _marked(process, record):
                 found[process.pid] = process
     return [process for process in found.values() if not _is_zombie(process.pid)]
 

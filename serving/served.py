@@ -45,6 +45,8 @@ class Line:
     """One pipeline: what its file says, and what is served of it."""
 
     file: Pipeline
+    stamp: tuple[int, int]
+    """Of the file as it was read: another one is read again."""
     uri: str
     client: AsyncClient
     live: VersionManifest | None = None
@@ -87,7 +89,6 @@ class Served:
     _was_ready: bool = False
     _clients: dict[str, AsyncClient] = field(default_factory=dict)
     _files_at: float = 0.0
-    _stamps: dict[str, tuple[int, int]] = field(default_factory=dict)
     _said: set[str] = field(default_factory=set)
     _following: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(ASIDE, "nightfold-aside"))
@@ -157,19 +158,18 @@ class Served:
                     self._say_once(_unforeseen(path.stem, error))
 
     def _look_at(self, path: Path) -> None:
-        there, name = path.stat(), path.stem
+        there, known = path.stat(), self.pipelines.get(path.stem)
         stamp = (there.st_mtime_ns, there.st_ino)
-        if self._stamps.get(name) == stamp:
+        if known is not None and known.stamp == stamp:
             return
         file = pipelines.load(path)
         uri = connection_uri(file.publish.connection)
         if uri not in self._clients:
             self._clients[uri] = AsyncClient(uri)
-        if (known := self.pipelines.get(name)) is not None and known.uri == uri:
-            known.file = file
+        if known is not None and known.uri == uri:
+            known.file, known.stamp = file, stamp
         else:
-            self.pipelines[name] = Line(file, uri, self._clients[uri])
-        self._stamps[name] = stamp
+            self.pipelines[path.stem] = Line(file, stamp, uri, self._clients[uri])
 
     def _say_once(self, words: str) -> None:
         if words not in self._said:
