@@ -50,6 +50,10 @@ class IncompleteVersion(StoreError):
     """A staged version does not match its manifest; it must not be served."""
 
 
+class ClusterUnreachable(NightfoldError):
+    """Spark's master takes no job: it is down, or was started with another secret."""
+
+
 class TurnTaken(NightfoldError):
     """Another run of the pipeline is at work, or an older night waits: ask again."""
 

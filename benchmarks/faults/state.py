@@ -24,7 +24,7 @@ NEEDS = {
     "features": ("clean",),
     "train": ("features",),
     "evaluate": ("train",),
-    "score": ("train",),
+    "score": ("evaluate",),
     "publish": ("evaluate", "score"),
     "promote": ("publish",),
 }

@@ -5,8 +5,10 @@ import sys
 from urllib.parse import urlsplit
 
 from nightfold import settings, standalone
+from nightfold.errors import ClusterUnreachable
 from nightfold.pipeline import Pipeline
 
+from py4j.protocol import Py4JJavaError
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
@@ -51,7 +53,10 @@ def _master() -> str:
 
 
 def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
-    """Master, memory and the like come from spark-submit; run alone without one, it is `local[*]`."""
+    """Master, memory and the like come from spark-submit; run alone without one, it is `local[*]`.
+
+    Raises ClusterUnreachable where a standalone master takes no job; Spark tells the driver only that its context was stopped.
+    """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = (
         quiet(SparkSession.builder.appName(name))
@@ -62,7 +67,17 @@ def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
         .config("spark.sql.sources.parallelPartitionDiscovery.parallelism", 8)  # a year of nights: not one tiny task per folder
         .config("spark.sql.legacy.parquet.nanosAsLong", "true")  # pandas writes nanoseconds: readers.py makes times of them
     )
-    builder = on(_master(), builder)
+    master = _master()
+    builder = on(master, builder)
     for setting, value in pipeline.resources.conf.items():
         builder = builder.config(setting, value)
-    return builder.getOrCreate()
+    try:
+        return builder.getOrCreate()
+    except Py4JJavaError as error:
+        if not master.startswith("spark://"):
+            raise
+        reason = str(error.java_exception.toString()).split("\n")[0]
+        raise ClusterUnreachable(
+            f"{master} takes no job ({reason}): start it where it is down (make up-cluster), or give this job the secret that it was "
+            "started with (NIGHTFOLD_SPARK_SECRET); then a retry goes on"
+        ) from error

@@ -66,6 +66,7 @@ def test_the_operator_is_told_by_the_first_words_outside_the_folded_output():
 
 def test_what_reads_a_stage_is_run_again_with_it():
     assert state.downstream("score") == ["score", "publish", "promote"]
+    assert state.downstream("evaluate") == ["evaluate", "score", "publish", "promote"]  # or publish begins beside it
     assert state.downstream("clean") == ["clean", "profile", "features", "train", "evaluate", "score", "publish", "promote"]
     assert state.downstream("profile") == ["profile", "publish", "promote"]  # so that there is something to see
 

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from embedded import platform
@@ -16,7 +18,7 @@ from nightfold import standalone
 
 import psutil
 import pytest
-from helpers import ROOT, SHOP
+from helpers import ROOT, SHOP, free_port
 
 MARKER = "marker-0f4c91d2-nobody-may-see-this"
 PARTS = ("spark-master", "spark-worker-1", "spark-worker-2")
@@ -63,6 +65,14 @@ def cluster():
         yield settings
 
 
+@pytest.fixture(scope="module")
+def refused(cluster):
+    """Drivers that no master takes: each tries for a minute, while other tests go on."""
+    wrong = {"another secret": {"NIGHTFOLD_SPARK_SECRET": "guess"}, "no master": {"NIGHTFOLD_SPARK_MASTER_PORT": str(free_port())}}
+    with ThreadPoolExecutor(max_workers=len(wrong)) as pool:
+        yield {name: pool.submit(submit, cluster, **changes) for name, changes in wrong.items()}
+
+
 def submit(cluster, **changes: str) -> subprocess.CompletedProcess:
     environ = {
         **cluster.job_environment(),
@@ -71,7 +81,7 @@ def submit(cluster, **changes: str) -> subprocess.CompletedProcess:
         "CLOSURE": MARKER,
         **changes,
     }
-    master = f"spark://127.0.0.1:{cluster['NIGHTFOLD_SPARK_MASTER_PORT']}"
+    master = f"spark://127.0.0.1:{changes.get('NIGHTFOLD_SPARK_MASTER_PORT', cluster['NIGHTFOLD_SPARK_MASTER_PORT'])}"
     command = [
         str(ROOT / ".venv" / "bin" / "spark-submit"),
         "--master",
@@ -83,7 +93,7 @@ def submit(cluster, **changes: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, env=environ, cwd=cluster.home, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_both_workers_work_on_loopback_with_the_drivers_code_and_the_secret_is_nowhere_to_be_seen(cluster):
+def test_both_workers_work_on_loopback_with_the_drivers_code_and_the_secret_is_nowhere_to_be_seen(cluster, refused):
     done = submit(cluster)
     assert done.returncode == 0, done.stderr[-3000:]
     seen = json.loads(done.stdout.splitlines()[-1])
@@ -96,12 +106,6 @@ def test_both_workers_work_on_loopback_with_the_drivers_code_and_the_secret_is_n
     assert holders == allowed, "in no log, no work folder, no scratch"
     assert {path.stat().st_mode & 0o777 for path in allowed} == {0o600}
     assert MARKER not in done.stdout + done.stderr
-
-
-def test_a_driver_without_the_right_secret_is_refused(cluster):
-    done = submit(cluster, NIGHTFOLD_SPARK_SECRET="guess")
-    assert done.returncode != 0
-    assert "workers" not in done.stdout
 
 
 def test_the_pages_answer_nobody_without_a_token(cluster):
@@ -122,6 +126,15 @@ def test_the_pages_answer_nobody_without_a_token(cluster):
     with pytest.raises(urllib.error.HTTPError, match="403"):
         standalone.workers(page, "guess")
     assert {(w.host, w.cores, w.memory) for w in standalone.workers(page, MARKER)} == {("127.0.0.1", 1, 2048)}
+
+
+@pytest.mark.parametrize("who", ["another secret", "no master"])
+def test_a_driver_that_no_master_takes_is_refused_and_says_what_to_do(refused, who):
+    done = refused[who].result()
+    assert done.returncode != 0
+    assert "workers" not in done.stdout
+    wanted = r"ClusterUnreachable: spark://127.0.0.1:\d+ takes no job \(.+\): start it .* \(NIGHTFOLD_SPARK_SECRET\); then a retry"
+    assert re.search(wanted, done.stdout), done.stdout[-3000:]  # spark-submit's, and Python's errors are in it
 
 
 def test_a_killed_worker_is_seen_and_started_again_and_without_a_cluster_all_go(cluster):

@@ -31,7 +31,7 @@ from nightfold.twins.predictions import Predictions
 import pyarrow.parquet as pq
 import pytest
 from club import CLASSIFY, CLUB, MEMBERS, NIGHT, club, files
-from helpers import job, land, run
+from helpers import grid_of, job, land, run
 from pyspark.sql import functions as F
 
 LATER = "2026-02-08"
@@ -218,7 +218,8 @@ def test_test_days_in_which_it_happened_to_nobody_or_to_everybody_judge_nothing(
         predict_evaluate.figures(spark, job("evaluate", club(CLASSIFY | {"pipeline": "tips"}), NIGHT))
 
 
-def test_a_feature_that_sees_the_future_is_too_good_to_be_true(landed, monkeypatch):
+def test_a_feature_that_sees_the_future_is_too_good_to_be_true(spend, monkeypatch):
+    grid_of(Lake("club").get("model", NIGHT), monkeypatch)
     honest = written
 
     def leaking(*given):
@@ -233,7 +234,8 @@ def test_a_feature_that_sees_the_future_is_too_good_to_be_true(landed, monkeypat
         run(evaluate, pipeline, NIGHT)
 
 
-def test_what_came_true_is_kept_beside_the_forecast(landed, spend):
+def test_what_came_true_is_kept_beside_the_forecast(spend, monkeypatch):
+    grid_of(Lake("club").get("model", NIGHT), monkeypatch)
     for stage in (ingest, clean):
         run(stage, club(), LATER)
     through(club(), LATER)

@@ -21,7 +21,7 @@ from nightfold.store import open_store
 
 import numpy as np
 import pytest
-from helpers import job, land, run, tiny_shop
+from helpers import grid_of, job, land, run, tiny_shop
 from pyspark.sql import functions as F
 
 HEAD = "client,article,ticket,pieces,sold_at"
@@ -103,6 +103,12 @@ def home(first_night, tmp_path, monkeypatch) -> Path:
     at(tmp_path, monkeypatch)
     filesystem.cache_clear()
     return tmp_path
+
+
+@pytest.fixture
+def known_grid(home, monkeypatch) -> None:
+    """What is wrong with these nights is not which point is chosen."""
+    grid_of(Lake("shop").get("model", NIGHT), monkeypatch)
 
 
 def verdict() -> dict:
@@ -187,7 +193,7 @@ def test_a_constant_model_is_held_and_the_champion_scores_the_new_data(home):
     assert staged.metrics["ndcg"] > staged.metrics["ndcg_popularity"]
 
 
-def test_half_of_the_users_gone_are_noticed(home):
+def test_half_of_the_users_gone_are_noticed(home, known_grid):
     for first, night in ((FIRST, NIGHT), (AFTER, AFTER)):
         land(home, f"shop/sales/{night}.csv", [HEAD, *sales(first, night, clients=CLIENTS // 2)])
     reason = refused(ingest, clean, features, train)
@@ -199,26 +205,26 @@ def test_half_of_the_users_gone_are_noticed(home):
     assert str(again.value) == reason
 
 
-def test_half_of_the_users_gone_from_one_delivery_are_noticed(home):
+def test_half_of_the_users_gone_from_one_delivery_are_noticed(home, known_grid):
     land(home, f"shop/sales/{AFTER}.csv", [HEAD, *sales(AFTER, AFTER, clients=CLIENTS // 2)])
     reason = refused(ingest, clean, features, train)
     assert f"users have vanished: {CLIENTS // 2} users on the last day, {AFTER}; {CLIENTS} are usual on that weekday" in reason
 
 
-def test_yesterdays_data_again_are_noticed(home):
+def test_yesterdays_data_again_are_noticed(home, known_grid):
     again = [row.replace(f" {NIGHT} ", f" {AFTER} ").replace(f",{NIGHT} ", f",{AFTER} ") for row in sales(NIGHT, NIGHT)]
     land(home, f"shop/sales/{AFTER}.csv", [HEAD, *again])
     assert f"yesterday's data again? 100% of the last day, {AFTER}" in refused(ingest, clean, features, train)
 
 
-def test_yesterdays_file_under_tonights_name_is_noticed(home):
+def test_yesterdays_file_under_tonights_name_is_noticed(home, known_grid):
     """A plain copy: its rows say yesterday, so the night itself has none."""
     land(home, f"shop/sales/{AFTER}.csv", [HEAD, *sales(NIGHT, NIGHT)])
     reason = refused(ingest, clean, features, train)
     assert f"yesterday's data again? nothing is of {AFTER}, the last rows are of {NIGHT}, and {CLIENTS} users are usual" in reason
 
 
-def test_a_feature_that_sees_the_future_is_too_good_to_be_true(home, monkeypatch):
+def test_a_feature_that_sees_the_future_is_too_good_to_be_true(home, known_grid, monkeypatch):
     honest = examples.written
 
     def leaking(*given, **named):
