@@ -85,11 +85,15 @@ class Retention(Part):
         return self
 
 
+ONCE_A_DAY = [[int], [int], [str], [str], [str]]
+"""The fields of such a cron expression as croniter expands them: a number, and "*" where all are meant."""
+
+
 class Schedule(Part):
     """When the night is taken."""
 
     cron: str | None = None
-    """In the pipeline's time zone. Absent: only by hand, for Airflow fills back only what has a clock."""
+    """Once a day, in the pipeline's time zone. Absent: only by hand, for Airflow fills back only what has a clock."""
     start: date
     """The first night."""
     until: date | None = None
@@ -100,6 +104,9 @@ class Schedule(Part):
     def _cron_is_valid(cls, value: str | None) -> str | None:
         if value is not None and not (croniter.is_valid(value) and len(value.split()) == 5):
             raise ValueError("is not a cron expression of five fields, such as '30 2 * * *'")
+        if value is not None and [[*map(type, field)] for field in croniter.expand(value)[0]] != ONCE_A_DAY:
+            # oftener, a night would be a day that is not over; more seldom, the day on which Airflow's interval starts is long past
+            raise ValueError("is not once a day, as a night is: give one minute and one hour, such as '30 2 * * *'")
         return value
 
     @model_validator(mode="after")

@@ -231,18 +231,15 @@ def test_a_pipeline_of_other_names_is_added_by_one_file_and_started_by_the_clock
     runs = night.until(lambda: night.api.get(f"dags/{dag_id}/dagRuns")["dag_runs"], what="scheduled run", limit=150)
     assert runs[0]["run_type"] == "scheduled"
     states = night.ended(dag_id, runs[0]["dag_run_id"])
-    night.api.patch(f"dags/{dag_id}", {"is_paused": True})  # it would run again each minute
     failed = [task for task, state in states.items() if state != "success"]
     assert not failed, night.log(dag_id, runs[0]["dag_run_id"], failed[0])[-3000:]
 
     lists = {answer["key"]: answer for answer in answers(night, "lookup", "tunes", "--all")}
     assert set(lists) == set(tunes.LISTENERS)
     assert lists["0001"]["source"] == "model"
-    assert {answer["night"] for answer in lists.values()} <= {
-        str(today),
-        str(today - timedelta(days=1)),
-        str(today + timedelta(days=1)),
-    }
+    assert {answer["night"] for answer in lists.values()} <= {str(today), str(today - timedelta(days=1))}, (
+        "the last day that was over"
+    )
     listed = {item["id"] for answer in lists.values() for item in answer["items"]}
     assert listed <= set(tunes.TUNES) - set(tunes.UNLICENSED), "leading zeros stay; unlicensed tunes are never listed"
     seen = {(row["listener"], row["tune"]) for row in _plays(landing, until=next(iter(lists.values()))["night"])}
