@@ -38,8 +38,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
+def say(line: str) -> None:
+    """In one piece: parts that start at once say so at once."""
+    print(f"{line}\n", end="", flush=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,21 +53,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(words)
     try:
         if options.command == "run":
-            return night.run(pipeline=options.pipeline, ds=options.ds, say=_say)
+            return night.run(pipeline=options.pipeline, ds=options.ds, say=say)
         if options.command == "up":
             names = platform.EVERYTHING if options.sample else platform.PLATFORM
             workers = {"NIGHTFOLD_SPARK_WORKERS": WORKERS if options.cluster else "0"}
-            settings = platform.up(names=names, environ={**workers, **os.environ}, say=_say)
-            ending.say_addresses(settings, say=_say)
+            settings = platform.up(names=names, environ={**workers, **os.environ}, say=say)
+            ending.say_addresses(settings, say=say)
         elif options.command == "up-serving":
             store = () if load().other_store else ("valkey",)
-            ending.say_api(platform.up(names=(*store, platform.SERVING), say=_say), say=_say)
+            ending.say_api(platform.up(names=(*store, platform.SERVING), say=say), say=say)
         elif options.command == "restart-serving":
-            rolling.restart(say=_say)
+            rolling.restart(say=say)
         elif options.command == "down":
-            platform.down(say=_say)
+            platform.down(say=say)
         elif options.command == "clean":
-            platform.clean(say=_say)
+            platform.clean(say=say)
         else:
             _say_status()
     except (PlatformError, NightfoldError) as error:
@@ -81,8 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _say_status() -> None:
     lines = platform.status()
     for line in lines:
-        _say(f"{line.name:<18} {line.state:<8} {line.pid or '':>8}  {line.address:<21} {line.memory / 2**20:6.0f} MB")
-    _say(f"{'together':<18} {'':<8} {'':>8}  {'':<21} {sum(line.memory for line in lines) / 2**20:6.0f} MB")
+        say(f"{line.name:<18} {line.state:<8} {line.pid or '':>8}  {line.address:<21} {line.memory / 2**20:6.0f} MB")
+    say(f"{'together':<18} {'':<8} {'':>8}  {'':<21} {sum(line.memory for line in lines) / 2**20:6.0f} MB")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import signal
 import sys
 
 from embedded import night
-from embedded.__main__ import main
+from embedded.__main__ import main, say
 from embedded.airflow_api import AirflowApi
 from embedded.errors import PlatformError
 from embedded.processes import Part, process_of, start
@@ -129,3 +129,10 @@ def test_wrong_words_are_refused_before_anything_starts(tmp_path, monkeypatch, c
         main(["run", "--pipeline", "grocery", "--ds", "2017-13-40"])
     assert "night '2017-13-40' is not a day: write it as YYYY-MM-DD" in capsys.readouterr().err
     assert not (tmp_path / "home").exists()
+
+
+def test_two_parts_that_are_ready_at_once_have_a_line_each(monkeypatch):
+    pieces = []
+    monkeypatch.setattr(sys.stdout, "write", pieces.append)
+    say("airflow-dags ready")
+    assert [piece for piece in pieces if piece] == ["airflow-dags ready\n"], "another thread's words would come between two pieces"
