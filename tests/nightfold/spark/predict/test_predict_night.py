@@ -218,8 +218,7 @@ def test_test_days_in_which_it_happened_to_nobody_or_to_everybody_judge_nothing(
         predict_evaluate.figures(spark, job("evaluate", club(CLASSIFY | {"pipeline": "tips"}), NIGHT))
 
 
-def test_a_feature_that_sees_the_future_is_too_good_to_be_true(spend, monkeypatch):
-    grid_of(Lake("club").get("model", NIGHT), monkeypatch)
+def test_a_feature_that_sees_the_future_is_too_good_to_be_true(landed, monkeypatch):
     honest = written
 
     def leaking(*given):
