@@ -90,6 +90,8 @@ class Served:
     _clients: dict[str, AsyncClient] = field(default_factory=dict)
     _files_at: float = 0.0
     _said: set[str] = field(default_factory=set)
+    _refused: set[str] = field(default_factory=set)
+    """Names of pipeline files that cannot be read."""
     _following: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(ASIDE, "nightfold-aside"))
 
@@ -110,7 +112,8 @@ class Served:
         if waiting:
             return f"{len(waiting)} of {len(self.pipelines)} pipelines are not looked at yet"
         if not any(one.champion for one in self.pipelines.values()):
-            return "nothing is published yet"
+            wrong = ", ".join(sorted(self._refused))
+            return f"{wrong}: refused: nightfold validate says why" if wrong else "nothing is published yet"
         return None
 
     async def watch(self) -> None:
@@ -152,7 +155,9 @@ class Served:
             if not self.only or path.stem in self.only:
                 try:
                     self._look_at(path)
+                    self._refused.discard(path.name)
                 except (BadPipeline, OSError) as error:  # the pipeline stays served by what its file said before
+                    self._refused.add(path.name)
                     self._say_once(str(error))
                 except Exception as error:  # noqa: BLE001 (a fault of ours in one file must not hold back the others)
                     self._say_once(_unforeseen(path.stem, error))

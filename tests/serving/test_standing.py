@@ -119,3 +119,15 @@ def test_a_store_that_comes_back_empty_is_no_failure_any_more(home, uri, keys, k
         line = client.app.state.served.pipelines["other"]
         line.client = client.app.state.served.pipelines["club"].client
         wait_for(lambda: metric(client, 'nightfold_failed{pipeline="other"} 0.0'), what="the metric's end")
+
+
+def test_a_replica_that_has_nothing_to_serve_for_its_files_are_wrong_says_which(published, home, keys):
+    files = {path: path.read_text() for path in (home / "pipelines").glob("*.yaml")}
+    for path in files:
+        path.write_text("pipeline: nonsense")
+    with TestClient(create(Configuration(keys=keys))) as client:
+        why = lambda: client.get("/health/ready").json().get("why")  # noqa: E731
+        wait_for(lambda: why() == "club.yaml, shop.yaml: refused: nightfold validate says why", what="the cause")
+        for path, text in files.items():
+            path.write_text(text)
+        wait_for(lambda: client.get("/health/ready").status_code == 200, what="readiness")
