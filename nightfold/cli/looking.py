@@ -9,7 +9,7 @@ from nightfold.client import Answer, Client
 from nightfold.errors import BadPipeline, NotCommitted
 from nightfold.gate import HELD
 from nightfold.lake import Lake
-from nightfold.settings import connection_uri
+from nightfold.settings import connection_uri, pipelines_dir
 from nightfold.store import Version, VersionManifest
 from nightfold.whole import all_lists, lists_of
 from nightfold.whole import verify as read_again
@@ -22,14 +22,21 @@ REPORTS = {"data": "profile", "evaluation": "evaluation"}
 
 
 def validate(arguments: argparse.Namespace) -> int:
+    files = [arguments.file] if arguments.file is not None else [str(path) for path in pipelines.files()]
+    if not files:
+        raise BadPipeline(f"no pipeline file in {pipelines_dir()}: name one, or mend NIGHTFOLD_PIPELINES")
+    return max([_validate(arguments, file) for file in files])
+
+
+def _validate(arguments: argparse.Namespace, file: str) -> int:
     try:
-        pipeline = pipelines.load(arguments.file)
+        pipeline = pipelines.load(file)
     except BadPipeline as error:
         for problem in error.problems:
             complain(problem)
         return 1
-    facts = {"file": arguments.file, "pipeline": pipeline.pipeline, "task": pipeline.task, "sources": list(pipeline.sources)}
-    show(arguments, {"valid": True, **facts}, f"{arguments.file}: valid: {pipeline.task} from {', '.join(pipeline.sources)}")
+    facts = {"file": file, "pipeline": pipeline.pipeline, "task": pipeline.task, "sources": list(pipeline.sources)}
+    show(arguments, {"valid": True, **facts}, f"{file}: valid: {pipeline.task} from {', '.join(pipeline.sources)}")
     return 0
 
 

@@ -71,7 +71,8 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("pipeline", metavar="PIPELINE")
         return sub
 
-    command("validate", looking.validate, "Check a pipeline file.").add_argument("file", metavar="FILE")
+    checked = command("validate", looking.validate, "Check a pipeline file, or all.")
+    checked.add_argument("file", metavar="FILE", nargs="?", help="without it: every one of NIGHTFOLD_PIPELINES")
     found = command("lookup", looking.lookup, "The lists of some keys, as a reader gets them.")
     found.add_argument("keys", metavar="KEY", nargs="*")
     found.add_argument("-n", type=_length, default=None, metavar="N", help="only the first N items")

@@ -234,6 +234,18 @@ def test_validate_refuses_a_wrong_file_naming_file_and_field(run, tmp_path, cont
         assert complained.count("\n") == complaint.count("\n") + 1, "each problem on a line of its own"
 
 
+def test_validate_of_all_files_says_what_each_one_is(run, home):
+    shop, wrong = home / "pipelines" / "shop.yaml", home / "pipelines" / "wrong.yaml"
+    assert run("validate") == (0, f"{shop}: valid: recommend from sales\n", "")
+    wrong.write_text("pipeline: other")
+    code, said, complained = run("validate")
+    assert (code, said) == (1, f"{shop}: valid: recommend from sales\n")
+    assert "wrong.yaml: description: missing" in complained
+    for file in (shop, wrong):
+        file.unlink()
+    assert failed(run("validate")).endswith(f"no pipeline file in {home / 'pipelines'}: name one, or mend NIGHTFOLD_PIPELINES")
+
+
 def test_validate_of_no_file_and_of_a_folder(run, home):
     folder = home / "pipelines"
     assert failed(run("validate", str(folder / "nope.yaml"))).endswith("nope.yaml: no such pipeline file; there are: shop")

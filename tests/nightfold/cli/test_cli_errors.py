@@ -55,7 +55,6 @@ def test_no_connection_says_how_to_get_one(run, monkeypatch):
         (("lookup", "shop", "\udcff"), "nightfold: lookup: key '\\udcff' is not UTF-8"),
         (("versions", "shop", "more"), "nightfold: 'more' is not understood"),
         (("versions",), "nightfold versions: the following arguments are required: PIPELINE"),
-        (("validate",), "nightfold validate: the following arguments are required: FILE"),
         (("rollback", "shop", "--to"), "nightfold rollback: argument --to: expected one argument"),
         (("release",), "nightfold release: the following arguments are required: PIPELINE"),
         (("report",), "nightfold report: the following arguments are required: PIPELINE"),
