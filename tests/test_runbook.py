@@ -12,7 +12,7 @@ from helpers import ROOT
 
 TASKS = {"ingest", "clean", "train", "publish", "promote", "lookup", "rollback"}
 """Also in quotes in the first column: who says it."""
-AIRFLOWS_OWN = {"Another backfill is running for Dag"}
+AIRFLOWS_OWN = {"Another backfill is running for Dag", "Dag not found during start up"}
 ANYTHING = re.compile(r"\.\.\.|; |\b(?:[A-Zxy]|9)\b")
 """What stands for a value in a quote, or ends a part of a message."""
 

@@ -71,7 +71,7 @@ def retake(arguments: argparse.Namespace) -> int:
     if source not in sources:
         raise BadInput(f"{name}: no source {source!r}; there are: {', '.join(sources)}")
     intake.ask_again(Lake(name), source, night)
-    text = f"{name}: {source} of night {night} is taken again by the next ingest: clear `ingest` of that night in Airflow"
+    text = f"{name}: {source} of night {night} is taken again by the next ingest: clear `ingest` of that night or of a later one in Airflow"
     show(arguments, {"pipeline": name, "source": source, "night": night}, text)
     return 0
 

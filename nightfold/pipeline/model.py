@@ -116,6 +116,16 @@ class Schedule(Part):
         return self
 
 
+FIELDS_OF_SPARK = {
+    "spark.driver.memory": "driver_memory",
+    "spark.executor.memory": "executor_memory",
+    "spark.executor.cores": "executor_cores",
+    "spark.executor.instances": "num_executors",
+    "spark.sql.shuffle.partitions": "shuffle_partitions",
+}
+"""Settings that have a field of their own, which spark-submit would prefer, or which would be said twice."""
+
+
 class Resources(Part):
     """What each Spark job gets, and how its task is retried."""
 
@@ -131,6 +141,14 @@ class Resources(Part):
     """Wait before the first retry; doubled each time."""
     timeout_minutes: float = Field(default=60, gt=0)
     """Time limit of one try of one stage."""
+
+    @field_validator("conf")
+    @classmethod
+    def _nothing_is_said_twice(cls, value: dict[str, str]) -> dict[str, str]:
+        for setting, field in FIELDS_OF_SPARK.items():
+            if setting in value:
+                raise ValueError(f"{setting} would not count: say resources.{field}")
+        return value
 
 
 class Pipeline(Part):

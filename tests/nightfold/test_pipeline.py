@@ -280,6 +280,7 @@ WRONG = [
         "  my-articles:\n",
         "sources.my-articles: string should match pattern '^[a-z][a-z0-9_]*$', got 'my-articles'",
     ),
+    ("training:", "resources: {conf: {spark.driver.memory: 2g}}\ntraining:", "resources.conf: spark.driver.memory would not count"),
     ("training:", "resources: {driver_memory: 2GB}\ntraining:", "resources.driver_memory: string should match pattern"),
     ("training:", "retention: {clean_days: 400}\ntraining:", "retention: clean_days needs nights_days"),
     ("training:", "retention: {clean_days: 400, nights_days: 7, raw_days: 401}\ntraining:", "retention: raw_days 401 is more than"),
