@@ -113,9 +113,8 @@ class StageOperator(InTurn, SparkSubmitOperator):
     template_fields: Sequence[str] = (*SparkSubmitOperator.template_fields, "night")
 
     def __init__(self, *, timezone: str, connections: Sequence[str] = (), in_turn: bool = True, **kwargs: Any) -> None:
-        super().__init__(
-            durable=False, **kwargs
-        )  # a retry goes on with what is committed, and not with an attempt that has lost its turn
+        # durable would follow an attempt over its retries, one that has lost its turn too; a retry goes on with what is committed
+        super().__init__(durable=False, **kwargs)
         self.timezone = timezone
         self.connections = list(connections)
         self.in_turn = in_turn

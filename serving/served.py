@@ -91,7 +91,7 @@ class Served:
     _files_at: float = 0.0
     _said: set[str] = field(default_factory=set)
     _refused: set[str] = field(default_factory=set)
-    """Names of pipeline files that cannot be read."""
+    """Names of the pipeline files that could not be read at the last look."""
     _following: dict[str, asyncio.Task[None]] = field(default_factory=dict)
     _threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(ASIDE, "nightfold-aside"))
 
@@ -151,16 +151,17 @@ class Served:
         except OSError as error:  # what is known stays served; looked at again by and by
             self.say(f"the folder of pipelines cannot be read: {error}: mend it, or NIGHTFOLD_PIPELINES")
             return
+        refused = set()
         for path in files:
             if not self.only or path.stem in self.only:
                 try:
                     self._look_at(path)
-                    self._refused.discard(path.name)
                 except (BadPipeline, OSError) as error:  # the pipeline stays served by what its file said before
-                    self._refused.add(path.name)
+                    refused.add(path.name)
                     self._say_once(str(error))
                 except Exception as error:  # noqa: BLE001 (a fault of ours in one file must not hold back the others)
                     self._say_once(_unforeseen(path.stem, error))
+        self._refused = refused
 
     def _look_at(self, path: Path) -> None:
         there, known = path.stat(), self.pipelines.get(path.stem)

@@ -12,7 +12,6 @@ from typing import Any
 
 from nightfold.lake import Lake, Manifest
 from nightfold.pipeline import FileSource, Pipeline, TableSource
-from nightfold.spark import choosing
 from nightfold.spark.job import Fingerprint, Job, Main, execute
 from nightfold.stages import BY_NAME
 
@@ -99,7 +98,7 @@ def run(module: Any, pipeline: Pipeline, ds: str) -> str:
 def grid_of(model: Manifest, patch: pytest.MonkeyPatch) -> None:
     """The points' figures are those of an earlier night's training: nothing is fitted to find them, only the best one as ever."""
     figures = {(fold, i): figure for i, tried in enumerate(model.facts["grid"]) for fold, figure in enumerate(tried["validation"])}
-    patch.setattr(choosing, "GridSoFar", lambda *given: dict(figures))
+    patch.setattr("nightfold.spark.choosing.GridSoFar", lambda *given: dict(figures))
 
 
 class Valkey:

@@ -85,8 +85,8 @@ class Retention(Part):
         return self
 
 
-ONCE_A_DAY = [[int], [int], [str], [str], [str]]
-"""The fields of such a cron expression as croniter expands them: a number, and "*" where all are meant."""
+EVERY = ["*"]
+"""A field of a cron expression, as croniter expands it, that leaves nothing out."""
 
 
 class Schedule(Part):
@@ -104,9 +104,11 @@ class Schedule(Part):
     def _cron_is_valid(cls, value: str | None) -> str | None:
         if value is not None and not (croniter.is_valid(value) and len(value.split()) == 5):
             raise ValueError("is not a cron expression of five fields, such as '30 2 * * *'")
-        if value is not None and [[*map(type, field)] for field in croniter.expand(value)[0]] != ONCE_A_DAY:
+        if value is not None:
+            minute, hour, *days = croniter.expand(value)[0]
             # oftener, a night would be a day that is not over; more seldom, the day on which Airflow's interval starts is long past
-            raise ValueError("is not once a day, as a night is: give one minute and one hour, such as '30 2 * * *'")
+            if EVERY in (minute, hour) or (len(minute), len(hour)) != (1, 1) or days != [EVERY] * 3:
+                raise ValueError("is not once a day, as a night is: give one minute and one hour, such as '30 2 * * *'")
         return value
 
     @model_validator(mode="after")
@@ -123,7 +125,7 @@ FIELDS_OF_SPARK = {
     "spark.executor.instances": "num_executors",
     "spark.sql.shuffle.partitions": "shuffle_partitions",
 }
-"""Settings that have a field of their own, which spark-submit would prefer, or which would be said twice."""
+"""Settings that have a field of their own: said twice, one of the two would count without a word, and not the same one for all."""
 
 
 class Resources(Part):
@@ -147,7 +149,7 @@ class Resources(Part):
     def _nothing_is_said_twice(cls, value: dict[str, str]) -> dict[str, str]:
         for setting, field in FIELDS_OF_SPARK.items():
             if setting in value:
-                raise ValueError(f"{setting} would not count: say resources.{field}")
+                raise ValueError(f"{setting} has a field of its own: say resources.{field}")
         return value
 
 

@@ -17,6 +17,7 @@ from nightfold import postgres, settings
 from nightfold.errors import BadPipeline, NightfoldError
 from nightfold.pipeline.sources import TableSource
 from nightfold.spark.readers import as_text, check_columns
+from nightfold.spark.session import first_line
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -185,7 +186,7 @@ def _jdbc(spark: SparkSession, name: str, source: TableSource, uri: str, window:
         if source.partitions > 1:
             rows = _jdbc_partitions(reader, rows, source, here)
     except (PySparkException, Py4JJavaError) as error:
-        words = str(error.java_exception.toString() if isinstance(error, Py4JJavaError) else error).split("\n")[0]
+        words = first_line(error) if isinstance(error, Py4JJavaError) else str(error).split("\n")[0]
         address = re.sub("//[^/]*@", "//", re.split("[;?]", uri)[0])
         raise DatabaseError(
             f"{_where(source)} at {address}: {words}: is it up, is the table there, and the driver in spark.jars.packages?"

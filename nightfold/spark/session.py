@@ -45,6 +45,11 @@ def on(master: str, builder: SparkSession.Builder) -> SparkSession.Builder:
     return builder
 
 
+def first_line(error: Py4JJavaError) -> str:
+    """Java's class and message, without the trace that Python's `str` of it begins with."""
+    return str(error.java_exception.toString()).split("\n")[0]
+
+
 def _master() -> str:
     """The master that spark-submit was given; `local[*]` without one."""
     if "PYSPARK_GATEWAY_PORT" in os.environ:  # until this process has met spark-submit's JVM, SparkConf() knows no setting
@@ -76,8 +81,7 @@ def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
     except Py4JJavaError as error:
         if not master.startswith("spark://"):
             raise
-        reason = str(error.java_exception.toString()).split("\n")[0]
         raise ClusterUnreachable(
-            f"{master} takes no job ({reason}): start it where it is down (make up-cluster), or give this job the secret that it was "
-            "started with (NIGHTFOLD_SPARK_SECRET); then a retry goes on"
+            f"{master} takes no job ({first_line(error)}): start it where it is down (make up-cluster), or give this job the secret that "
+            "it was started with (NIGHTFOLD_SPARK_SECRET); then a retry goes on"
         ) from error

@@ -271,6 +271,7 @@ WRONG = [
     ("30 2 * * *", "30 2,14 * * *", "schedule.cron: is not once a day"),
     ("30 2 * * *", "30 2 * * 1-5", "schedule.cron: is not once a day"),
     ("30 2 * * *", "30 2 1 * *", "schedule.cron: is not once a day"),
+    ("30 2 * * *", "30 2 L * *", "schedule.cron: is not once a day"),
     ("2017-01-01", "2017-13-01", "schedule.start: input should be a valid date or datetime, month value is outside expected range"),
     ("2017-01-01", "2017-01-01, until: 2016-12-31", "schedule: until 2016-12-31 is before start 2017-01-01"),
     ("pipeline: shop", "pipeline: Shop", "pipeline: string should match pattern '^[a-z][a-z0-9_]*$', got 'Shop'"),
@@ -280,7 +281,8 @@ WRONG = [
         "  my-articles:\n",
         "sources.my-articles: string should match pattern '^[a-z][a-z0-9_]*$', got 'my-articles'",
     ),
-    ("training:", "resources: {conf: {spark.driver.memory: 2g}}\ntraining:", "resources.conf: spark.driver.memory would not count"),
+    ("training:", "resources: {conf: {spark.driver.memory: 2g}}\ntraining:", "resources.conf: spark.driver.memory has a field"),
+    ("training:", "resources: {conf: {spark.executor.cores: '2'}}\ntraining:", "resources.conf: spark.executor.cores has a field"),
     ("training:", "resources: {driver_memory: 2GB}\ntraining:", "resources.driver_memory: string should match pattern"),
     ("training:", "retention: {clean_days: 400}\ntraining:", "retention: clean_days needs nights_days"),
     ("training:", "retention: {clean_days: 400, nights_days: 7, raw_days: 401}\ntraining:", "retention: raw_days 401 is more than"),
@@ -322,10 +324,8 @@ def test_a_pattern_that_reads_dates_is_accepted(write, pattern):
 
 
 def test_a_decimal_is_named_as_spark_names_it(write):
-    assert (
-        pipelines.load(write(None, ("decimal(8,2)", "decimal(8, 2)"))).sources["sales"].columns["price"].spark_type
-        == "decimal(8,2)"
-    )
+    file = write(None, ("decimal(8,2)", "decimal(8, 2)"))
+    assert pipelines.load(file).sources["sales"].columns["price"].spark_type == "decimal(8,2)"
 
 
 def test_a_name_means_one_column_only(write):

@@ -128,6 +128,8 @@ def test_a_replica_that_has_nothing_to_serve_for_its_files_are_wrong_says_which(
     with TestClient(create(Configuration(keys=keys))) as client:
         why = lambda: client.get("/health/ready").json().get("why")  # noqa: E731
         wait_for(lambda: why() == "club.yaml, shop.yaml: refused: nightfold validate says why", what="the cause")
+        (home / "pipelines" / "club.yaml").unlink()
+        wait_for(lambda: why() == "shop.yaml: refused: nightfold validate says why", what="a word less: it is gone")
         for path, text in files.items():
             path.write_text(text)
         wait_for(lambda: client.get("/health/ready").status_code == 200, what="readiness")
