@@ -115,12 +115,12 @@ def change(name: str, night: str, kind: str, done: str, *, was: str | None = Non
     return {"source": name, "night": night, "kind": kind, "done": done, "was": was, "now": now}
 
 
-def changed(name: str, source: FileSource | TableSource, night: str, *, where: str, was: str, now: str) -> Change:
+def changed(pipeline: str, name: str, source: FileSource | TableSource, night: str, *, where: str, was: str, now: str) -> Change:
     """A night whose content is another than that which was taken; raises BadInput where the pipeline refuses that."""
     if source.changed == "refuse":
         raise BadInput(
             f"{where}: night {night} has changed after it was taken, and sources.{name}.changed is refuse: "
-            "have the first delivery restored, or say `changed: take` (or keep)"
+            f"have the first delivery restored, or take this one: `nightfold retake {pipeline} {name} --ds {night}`, and clear ingest"
         )
     return change(name, night, "changed", "taken" if source.changed == "take" else "kept", was=was, now=now)
 
@@ -184,7 +184,9 @@ def _files(lake: Lake, pipeline: Pipeline, ds: str, name: str, source: FileSourc
         elif _content(manifest.facts["files"]) == _content([file.as_fact() for file in hashed]):
             files[night] = hashed  # it is to be read otherwise
         else:
-            noticed = changed(name, source, night, where=landing.place(source, night), was=manifest.fingerprint, now=now)
+            noticed = changed(
+                lake.pipeline, name, source, night, where=landing.place(source, night), was=manifest.fingerprint, now=now
+            )
             changes.append(noticed)
             if noticed["done"] == "taken":
                 files[night] = hashed

@@ -87,7 +87,7 @@ def _compared(job: Job, name: str, night: str, before: Manifest, found: tuple[in
         return None
     if found is None:  # emptied, or cleared away
         return intake.gone(name, source, night, where=_what(source, night), was=before.fingerprint)
-    return intake.changed(name, source, night, where=_what(source, night), was=before.fingerprint, now=now)
+    return intake.changed(job.pipeline.pipeline, name, source, night, where=_what(source, night), was=before.fingerprint, now=now)
 
 
 def _write(job: Job, name: str, rows: DataFrame, nights: list[str]) -> dict[str, tuple[int, str]]:

@@ -24,7 +24,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def spark():
     """One session for all tests of a worker; `open_session` of a job finds it and sets the pipeline's time zone on it.
 
-    It interprets queries: of so few rows, compiling one takes longer than to run it. The nights of e2e compile theirs.
+    It interprets queries and plans each once: of so few rows, compiling one, or planning it anew by what was seen (a job of its own
+    for each step of it), takes longer than to run it. The nights of e2e do all of that.
     """
     import nightfold.spark  # noqa: F401 (before pyspark: its docstring says why)
 
@@ -42,8 +43,9 @@ def spark():
         .config("spark.ui.enabled", "false")
         .config("spark.log.level", "ERROR")
         .config("spark.sql.session.timeZone", "UTC")
-        .config("spark.sql.shuffle.partitions", 4)
+        .config("spark.sql.shuffle.partitions", 2)
         .config("spark.sql.ansi.enabled", "true")
+        .config("spark.sql.adaptive.enabled", "false")
         .config("spark.sql.codegen.wholeStage", "false")
         .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .config("spark.sql.execution.arrow.pyspark.enabled", "true")

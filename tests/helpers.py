@@ -43,7 +43,7 @@ sources:
 recommend:
   interactions: {source: sales, user: client, item: article, time: sold_at, basket: ticket}
 schedule: {start: 2026-01-01}
-resources: {shuffle_partitions: 4}
+resources: {shuffle_partitions: 2}
 """
 
 

@@ -59,9 +59,14 @@ def rollback(arguments: argparse.Namespace) -> int:
 
 
 def release(arguments: argparse.Namespace) -> int:
-    released = store_of(arguments.pipeline).release(arguments.pipeline)
-    text = f"{arguments.pipeline}: promotions go on" if released else f"{arguments.pipeline}: promotions were not held"
-    show(arguments, {"pipeline": arguments.pipeline, "released": released}, text)
+    store, name, version = store_of(arguments.pipeline), arguments.pipeline, arguments.version
+    if version is not None:
+        store.absolve(name, version)
+    released = store.release(name)
+    text = f"{name}: promotions go on" if released else f"{name}: promotions were not held"
+    if version is not None:
+        text += f"; {version} is not bad: clear `promote` of its night in Airflow"
+    show(arguments, {"pipeline": name, "released": released, "absolved": version}, text)
     return 0
 
 

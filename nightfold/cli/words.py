@@ -97,7 +97,10 @@ def _parser() -> argparse.ArgumentParser:
     access.add_argument(
         "--scopes", type=_names, default=["lists"], metavar="A,B", help=f"of {', '.join(api_keys.SCOPES)}; without it, lists"
     )
-    command("release", changing.release, "Let promotions go on after a rollback.")
+    freed = command("release", changing.release, "Let promotions go on after a rollback.")
+    freed.add_argument(
+        "--version", default=None, metavar="V", help="was rolled back from by mistake: it may be promoted again, too"
+    )
     again = command(
         "retake", changing.retake, "Have a night of a source taken again by the next ingest, as when its delivery was mended."
     )

@@ -231,6 +231,13 @@ class Store(ABC):
         """Let promotions go on; False when none were held."""
 
     @abstractmethod
+    def absolve(self, pipeline: str, version: str) -> None:
+        """What was rolled back from by mistake is no longer bad: it is verified, as before its promotion.
+
+        Raises UnknownVersion when it is not marked bad.
+        """
+
+    @abstractmethod
     def held(self, pipeline: str) -> str | None:
         """Why promotions are held; None when they are not."""
 

@@ -162,7 +162,9 @@ def test_a_change_is_kept_out_or_stops_the_night_where_the_pipeline_says_so(spar
     assert changes_of(THIRD) == [("sales", FIRST, "changed", "kept")]
     assert [row[0] for row in rows(spark, THIRD)[FIRST]] == ["007"]
     with pytest.raises(
-        BadInput, match=f"{FIRST}.csv: night {FIRST} has changed after it was taken, and sources.sales.changed is refuse"
+        BadInput,
+        match=f"{FIRST}.csv: night {FIRST} has changed after it was taken, and sources.sales.changed is refuse: "
+        f"have the first delivery restored, or take this one: `nightfold retake shop sales --ds {FIRST}`",
     ):
         run(ingest, refusing, THIRD)
 

@@ -180,6 +180,20 @@ return {'done', from, to}
 """,
 )
 
+ABSOLVE = Script(
+    ("states", "history"),
+    _NOTE
+    + """
+local states, history = unpack(KEYS)
+local version = ARGV[1]
+local state = redis.call('HGET', states, version)
+if state ~= 'bad' then return {state or 'not kept'} end
+redis.call('HSET', states, version, 'verified')
+note(history, version, 'verified', 'it was rolled back from by mistake')
+return {'done'}
+""",
+)
+
 SPLIT = Script(
     ("live", "versions", "states", "split", "history"),
     _NOTE

@@ -190,6 +190,11 @@ class ValkeyStore(Turns, Store):
         with self._errors():
             return bool(self.wire.client.delete(names.control(pipeline, "hold")))
 
+    def absolve(self, pipeline: str, version: str) -> None:
+        [verdict] = self._run(scripts.ABSOLVE, pipeline, version)
+        if verdict != b"done":
+            raise UnknownVersion(f"{pipeline}: version {version} is not marked bad: it is {verdict.decode()}")
+
     def held(self, pipeline: str) -> str | None:
         with self._errors():
             why = self.wire.client.get(names.control(pipeline, "hold"))

@@ -159,10 +159,26 @@ def test_rollback_goes_one_back_and_release_lets_promotions_go_on(run, store):
     assert run("release", "shop") == (0, "shop: promotions were not held\n", "")
 
 
+def test_a_rollback_by_mistake_is_taken_back(run, store):
+    run("rollback", "shop")
+    assert run("release", "shop", "--version", "v3") == (
+        0,
+        "shop: promotions go on; v3 is not bad: clear `promote` of its night in Airflow\n",
+        "",
+    )
+    assert failed(run("release", "shop", "--version", "v3")) == "nightfold: shop: version v3 is not marked bad: it is verified"
+
+
+def test_a_wrong_version_is_not_absolved_and_promotions_stay_held(run, store):
+    run("rollback", "shop")
+    assert failed(run("release", "shop", "--version", "v2")) == "nightfold: shop: version v2 is not marked bad: it is live"
+    assert store.held("shop") == "rolled back from v3"
+
+
 def test_rollback_and_release_in_json(run, store):
     assert run("rollback", "--json", "shop", "--to", "v1").facts == {"pipeline": "shop", "from": "v3", "to": "v1", "held": True}
-    assert run("release", "shop", "--json").facts == {"pipeline": "shop", "released": True}
-    assert run("release", "shop", "--json").facts == {"pipeline": "shop", "released": False}
+    assert run("release", "shop", "--json").facts == {"pipeline": "shop", "released": True, "absolved": None}
+    assert run("release", "shop", "--json").facts == {"pipeline": "shop", "released": False, "absolved": None}
 
 
 def test_rollback_to_nowhere_names_what_there_is(run, store):

@@ -263,6 +263,25 @@ def test_a_bad_version_is_not_promoted_again(store):
     assert first(store, "anna") == "eggs"
 
 
+def test_what_was_rolled_back_from_by_mistake_may_be_promoted_again(store):
+    three_nights(store)
+    store.rollback("shop")
+    store.release("shop")
+    store.absolve("shop", "v3")
+    assert states(store) == {"v3": "verified", "v2": "live", "v1": "retired"}
+    assert store.promote("shop", "v3", store.begin("shop"), 3) is True
+    assert first(store, "anna") == "tea"
+    assert states(store) == {"v3": "live", "v2": "retired", "v1": "retired"}
+
+
+def test_only_a_bad_version_is_absolved(store):
+    three_nights(store)
+    for version, why in {"v3": "it is live", "v2": "it is retired", "v9": "it is not kept"}.items():
+        with pytest.raises(UnknownVersion, match=f"shop: version {version} is not marked bad: {why}"):
+            store.absolve("shop", version)
+    assert states(store) == {"v3": "live", "v2": "retired", "v1": "retired"}
+
+
 def test_after_a_rollback_the_night_can_be_published_anew_but_no_older_one(store):
     three_nights(store)
     store.rollback("shop")
