@@ -186,11 +186,15 @@ def test_the_session_is_in_the_pipelines_zone_and_ansi(spark, home):
             seen[name] = session.conf.get(name)
         return Outcome(summary="")
 
-    execute(job("clean", tiny_shop({"timezone": "Asia/Tokyo"}), DS), main, fingerprint=lambda _: "x")
+    execute(
+        job("clean", tiny_shop({"timezone": "Asia/Tokyo", "resources": {"shuffle_partitions": 3}}), DS),
+        main,
+        fingerprint=lambda _: "x",
+    )
     assert seen == {
         "spark.sql.session.timeZone": "Asia/Tokyo",
         "spark.sql.ansi.enabled": "true",
-        "spark.sql.shuffle.partitions": "4",
+        "spark.sql.shuffle.partitions": "3",
     }
 
 
