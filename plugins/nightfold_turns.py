@@ -150,7 +150,8 @@ class InTurn(BaseOperator):
 
     def failed(self, error: NightfoldError) -> NoReturn:
         """Say the cause in a line of its own, and fail; for good where a retry would see the same facts."""
-        self.log.error("nightfold: %s failed: %s", self.task_id, error)
+        when = "" if self.night in str(error) else f"night {self.night}: "
+        self.log.error("nightfold: %s failed: %s%s", self.task_id, when, error)
         raise (AirflowFailException if isinstance(error, Permanent) else AirflowException)(f"nightfold: {error}") from None
 
     def skipped(self, why: object) -> NoReturn:

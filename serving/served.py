@@ -108,10 +108,11 @@ class Served:
         if self._was_ready:
             return None
         impatient = time.monotonic() - self._began > PATIENCE
-        waiting = [name for name, one in self.pipelines.items() if not one.looked and not (one.failed and impatient)]
-        if waiting:
-            return f"{len(waiting)} of {len(self.pipelines)} pipelines are not looked at yet"
-        if not any(one.champion for one in self.pipelines.values()):
+        unknown = [one for one in self.pipelines.values() if not one.looked]
+        serves = any(one.champion for one in self.pipelines.values())
+        if [one for one in unknown if not (one.failed and impatient and serves)]:
+            return f"{len(unknown)} of {len(self.pipelines)} pipelines are not looked at yet"
+        if not serves:
             wrong = ", ".join(sorted(self._refused))
             return f"{wrong}: refused: nightfold validate says why" if wrong else "nothing is published yet"
         return None

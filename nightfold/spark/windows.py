@@ -72,7 +72,7 @@ def plan(pipeline: Pipeline, ds: str, first_day: int) -> list[Window]:
         needed = split.test_days + (split.folds + 2) * split.validation_days
         raise HistoryTooShort(
             f"night {ds}: {night - first_day + 1} days of history, but {needed} are needed (test {split.test_days} + (folds "
-            f"{split.folds} + 2) x validation {split.validation_days}): lower split.folds, split.validation_days or "
+            f"{split.folds} + 2) x validation {split.validation_days}): lower split.folds (to 2 at least), split.validation_days or "
             "split.test_days, or take a later night; a nightly table is read from schedule.start on"
         )
     return found

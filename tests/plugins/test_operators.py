@@ -237,7 +237,7 @@ def test_a_store_that_is_down_is_said_before_anything_starts_and_tried_again(spa
         stage().execute(context())
     assert not isinstance(caught.value, AirflowFailException)
     assert not (folder / "arguments").exists()
-    assert "nightfold: clean failed: store redis://127.0.0.1:" in capsys.readouterr().out
+    assert f"nightfold: clean failed: night {NIGHT}: store redis://127.0.0.1:" in capsys.readouterr().out
 
 
 def test_no_spark_submit_at_all_is_an_error(spark_submit, tmp_path, monkeypatch):
@@ -338,7 +338,7 @@ def test_a_connection_that_nobody_has_defined_is_said_and_not_tried_again(spark_
     words = "connection 'erp' is not defined: Airflow → Admin → Connections, or AIRFLOW_CONN_ERP; then clear the task"
     with pytest.raises(AirflowFailException, match=f"^nightfold: {words}$"):
         stage(connections=["erp"]).execute(context())
-    assert f"nightfold: clean failed: {words}" in capsys.readouterr().out
+    assert f"nightfold: clean failed: night {NIGHT}: {words}" in capsys.readouterr().out
     monkeypatch.delenv("AIRFLOW_CONN_STORE")
     with pytest.raises(AirflowFailException, match=r"^nightfold: connection 'store' is not defined: "):
         stage().execute(context())

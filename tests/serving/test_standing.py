@@ -54,6 +54,14 @@ def test_a_replica_is_held_back_by_a_store_that_is_gone_for_a_while_and_not_for_
         wait_for(lambda: client.get("/health/ready").status_code == 200, what="the end of its patience")
 
 
+def test_a_replica_that_has_met_no_store_does_not_say_that_nothing_is_published(home, gone, keys, key, monkeypatch):
+    (home / "pipelines" / "other.yaml").write_text(OTHER)
+    monkeypatch.setattr(served, "PATIENCE", 0)
+    with TestClient(create(Configuration(keys=keys)), headers={"Authorization": f"Bearer {key}"}) as client:
+        wait_for(lambda: metric(client, 'nightfold_failed{pipeline="other"} 1.0'), what="the metric")
+        assert client.get("/health/ready").json() == {"ready": False, "why": "1 of 1 pipelines are not looked at yet"}
+
+
 def test_a_lake_that_hangs_holds_up_its_own_pipeline_alone(replica, publish, home, monkeypatch):
     begun, over, load = threading.Event(), threading.Event(), served._load
 
