@@ -46,6 +46,7 @@ def check_columns(name: str, source: FileSource, found: list[str], *, where: str
     words += [f"column {_names(twice)} comes twice"] if twice else []
     ways = [f"`also: [{_names(extra)}]` where it is a column's new name"] if missing and len(extra) == 1 else []
     ways += ["extra_columns: ignore lets undeclared ones pass"] if extra else []
+    ways += ["optional: true where a delivery may be without it"] if missing else []
     raise BadInput(
         f"{where}: {'; '.join(words)}: ask the source, or change sources.{name}.columns" + (f" ({'; '.join(ways)})" if ways else "")
     )
