@@ -60,7 +60,7 @@ class Line:
     failed: str = ""
     """Why the newest version's model is not the one that is served."""
     broken: tuple[str, str] = ("", "")
-    """Version and attempt whose model will never load."""
+    """Version and attempt whose model does not load: not tried again while it is live."""
 
     @property
     def age(self) -> float | None:
@@ -202,6 +202,7 @@ class Served:
         one.live, which = manifest, (manifest.version, manifest.attempt)
         if which == one.broken:
             return
+        one.broken = ("", "")  # should it be live again, somebody has meant it
         if before is not None and (before.manifest.version, before.manifest.attempt) == which:
             one.failed = ""
             return

@@ -148,6 +148,22 @@ def test_a_champion_that_cannot_be_loaded_is_said_and_the_old_one_stays(replica,
     assert 'nightfold_failed{pipeline="club"} 0.0' in replica.get("/metrics").text
 
 
+def test_a_champion_whose_model_was_mended_is_loaded_once_it_is_live_again(replica, publish, store, home):
+    twin = club_twin(home / "lake", "club/twin2", intercept=5.0)
+    file = home / "lake" / twin / folder.DOCUMENT
+    good = file.read_text()
+    file.write_text(json.dumps({**json.loads(good), "format": 99}))
+    publish("club", "c2", {"m1": encode([])}, night="2017-12-04", twin=twin)
+    wait_for(lambda: 'nightfold_failed{pipeline="club"} 1.0' in replica.get("/metrics").text, what="the metric")
+    store.rollback("club")
+    wait_for(lambda: 'nightfold_failed{pipeline="club"} 0.0' in replica.get("/metrics").text, what="the one before")
+    file.write_text(good)
+    store.release("club")
+    store.absolve("club", "c2")
+    store.promote("club", "c2", store.begin("club"), 3)
+    wait_for(lambda: replica.post(f"{CLUB}/predictions", json={"rows": [{}]}).json()["version"] == "c2", what="the mended one")
+
+
 def test_a_baseline_is_served_as_lists_and_has_no_model_to_ask(replica, publish):
     publish("club", "c2", {"m1": encode([])}, night="2017-12-04", twin=None)
     wait_for(lambda: (replica.get(CLUB).json()["version"], replica.get(CLUB).json()["model"]) == ("c2", False), what="the baseline")
