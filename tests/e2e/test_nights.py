@@ -213,6 +213,7 @@ def test_a_night_without_a_delivery_stops_without_retry_and_live_stays(night, gr
     assert answers(night, "versions", "grocery", "--json") == before
 
 
+@pytest.mark.slow  # the rule that does it: tests/dags/test_nightly.py
 def test_a_night_that_makes_no_lists_still_has_its_data_report(night, grocery):
     run_id = night.trigger(GROCERY, {"ds": "2017-01-10"})  # too few days to learn from
     states = night.ended(GROCERY, run_id, limit=300)

@@ -205,6 +205,7 @@ def test_half_of_the_users_gone_are_noticed(home, known_grid):
     assert str(again.value) == reason
 
 
+@pytest.mark.slow  # its words and bounds: tests/nightfold/test_gate.py
 def test_half_of_the_users_gone_from_one_delivery_are_noticed(home, known_grid):
     land(home, f"shop/sales/{AFTER}.csv", [HEAD, *sales(AFTER, AFTER, clients=CLIENTS // 2)])
     reason = refused(ingest, clean, features, train)
@@ -217,6 +218,7 @@ def test_yesterdays_data_again_are_noticed(home, known_grid):
     assert f"yesterday's data again? 100% of the last day, {AFTER}" in refused(ingest, clean, features, train)
 
 
+@pytest.mark.slow  # its words and bounds: tests/nightfold/test_gate.py
 def test_yesterdays_file_under_tonights_name_is_noticed(home, known_grid):
     """A plain copy: its rows say yesterday, so the night itself has none."""
     land(home, f"shop/sales/{AFTER}.csv", [HEAD, *sales(NIGHT, NIGHT)])
