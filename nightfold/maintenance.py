@@ -162,6 +162,7 @@ def _rows(lake: Lake, pipeline: Pipeline, counting: list[Manifest], *, ds: str) 
         return [], set()
     young = {"raw": _before(ds, days - 1), "rejected": _before(ds, days - 1), "clean": history}
     named = {name for manifest in counting for name in _consists_of(manifest)}
+    cleaned = {(m.dataset.removeprefix("clean/"), m.night): m.facts.get("raw") for m in counting if m.dataset.startswith("clean/")}
     going: list[Doomed] = []
     without: set[tuple[str, str]] = set()
     for manifest in counting:
@@ -169,8 +170,8 @@ def _rows(lake: Lake, pipeline: Pipeline, counting: list[Manifest], *, ds: str) 
         if not source or manifest.night >= young[layer]:
             continue
         whole = manifest.night < history and (manifest.dataset, manifest.night) not in named
-        if layer == "clean" and not whole:
-            continue
+        if not whole and (layer == "clean" or (layer == "raw" and cleaned.get((source, manifest.night)) != manifest.fingerprint)):
+            continue  # clean rows of a kept night; raw ones of which none were made yet, for it failed
         why = f"rows older than {keep.clean_days if whole else days} days"
         if whole:
             path = f"{lake.pipeline}/{manifest.dataset}/{manifest.night}.{manifest.attempt}.json"

@@ -113,12 +113,18 @@ def test_lists_that_readers_got_stay_until_they_are_judged_though_their_night_wa
     assert (read not in gone, again not in gone) == (stay, stay)
 
 
+def fingerprint_of(place: str) -> str:
+    """See `attempt`."""
+    return place.rsplit("/", 1)[1]
+
+
 def taken(*nights: str, history: int = 100) -> dict[str, dict[str, str]]:
     """Rows of some nights, each in an attempt of its own, and a roll-up a night of the last ones; layer → night → folder."""
     folders: dict[str, dict[str, str]] = {layer: {} for layer in ("raw", "rejected", "clean")}
     for night in nights:
-        for layer, of_layer in folders.items():
-            of_layer[night] = attempt(f"{layer}/sales", night)
+        for layer in ("raw", "rejected"):
+            folders[layer][night] = attempt(f"{layer}/sales", night)
+        folders["clean"][night] = attempt("clean/sales", night, raw=fingerprint_of(folders["raw"][night]))
         for dataset, layer in (("ingest", "raw"), ("clean", "clean")):
             last = list(folders[layer].items())[-history:]
             attempt(dataset, night, sources={"sales": {n: {"data": d, "rows": 1, "fingerprint": "f"} for n, d in last}})
@@ -130,6 +136,16 @@ def test_raw_rows_go_by_their_age_and_leave_their_manifests_and_what_is_clean(st
     gone = going(store, raw_days=2)
     assert gone == dict.fromkeys((folders["raw"][FIRST], folders["rejected"][FIRST]), "rows older than 2 days")
     assert going(store, raw_days=3) == {}
+
+
+def test_raw_rows_of_which_no_clean_ones_were_made_stay_however_old(store):
+    folders = taken(FIRST, SECOND, THIRD)
+    again, late = attempt("raw/sales", FIRST), attempt("raw/sales", "2025-12-31")
+    assert set(going(store, raw_days=1)) == {
+        folders["raw"][SECOND],
+        *(folders["rejected"][night] for night in (FIRST, SECOND)),
+        f"shop/raw/sales/{FIRST}.{fingerprint_of(folders['raw'][FIRST])}.json",
+    }, f"{again} and {late} are yet to be cleaned, and a night consists of the first one's rows"
 
 
 SHORT = {"test_days": 1, "validation_days": 1, "folds": 2}
