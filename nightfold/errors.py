@@ -8,6 +8,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
+def failure(stage: str, night: str, message: str) -> str:
+    """The line that says why a stage failed, which its task's log is searched for; the night is said where the message does not."""
+    when = "" if night in message else f"night {night}: "
+    return f"nightfold: {stage} failed: {when}{printable(message)}"
+
+
 class NightfoldError(Exception):
     """Anything that Nightfold refuses. Worth a retry unless it is also `Permanent`."""
 

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from nightfold import maintenance, stages
 from nightfold import pipeline as pipelines
-from nightfold.errors import BadPipeline, NightfoldError, NotCommitted, OlderNight, Permanent, PromotionHeld
+from nightfold.errors import BadPipeline, NightfoldError, NotCommitted, OlderNight, Permanent, PromotionHeld, failure
 from nightfold.lake import Lake
 from nightfold.pipeline.predict import WriteBack
 from nightfold.promotion import promote, written_back
@@ -141,18 +141,14 @@ class StageOperator(InTurn, SparkSubmitOperator):
             super().execute(context)
         except AirflowTaskTimeout:
             limit = f"{self.execution_timeout.total_seconds() / 60:g} minutes" if self.execution_timeout else "its time"
-            self.log.error(
-                "nightfold: %s failed: night %s: it took longer than %s: raise resources.timeout_minutes, or see what it waits for",
-                self.task_id,
-                self.night,
-                limit,
-            )
+            why = f"it took longer than {limit}: raise resources.timeout_minutes, or see what it waits for"
+            self.log.error(failure(self.task_id, self.night, why))
             raise
         except NightfoldError as error:
             self.failed(error)
         except (NameError, TypeError, ValueError) as error:  # the hook's own, before it starts anything
             why = f"Spark's connection cannot be used ({error}): mend it, or resources.conf in the pipeline file"
-            self.log.error("nightfold: %s failed: night %s: %s", self.task_id, self.night, why)
+            self.log.error(failure(self.task_id, self.night, why))
             raise AirflowFailException(f"nightfold: {why}") from error
         except AirflowException:
             process = self._hook._submit_sp if self._hook else None
@@ -168,12 +164,14 @@ class StageOperator(InTurn, SparkSubmitOperator):
     def _without_a_word(self, code: int | None, refused: str | None) -> str:
         if refused is not None:
             mend = "mend resources in the pipeline file, or the connection of Spark"
-            return f"nightfold: {self.task_id} failed: night {self.night}: spark-submit refuses its settings ({refused}): {mend}"
+            return failure(self.task_id, self.night, f"spark-submit refuses its settings ({refused}): {mend}")
         signal = None if code is None else -code if code < 0 else code - 128 if 128 < code < 160 else None  # its JVM; its Python
         ended = f"ended with exit code {code}" if signal is None else f"was killed by signal {signal}"
-        return (
-            f"nightfold: {self.task_id} failed: night {self.night}: spark-submit {ended} before the job could say why: "
-            "look at its last lines above; was it killed, or is memory short (resources.driver_memory)?"
+        return failure(
+            self.task_id,
+            self.night,
+            f"spark-submit {ended} before the job could say why: "
+            "look at its last lines above; was it killed, or is memory short (resources.driver_memory)?",
         )
 
     def _get_hook(self) -> SparkSubmitHook:

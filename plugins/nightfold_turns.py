@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any, NoReturn
 
 from nightfold import turns
-from nightfold.errors import BadPipeline, NightfoldError, Permanent, TurnTaken
+from nightfold.errors import BadPipeline, NightfoldError, Permanent, TurnTaken, failure
 from nightfold.store import Store, Turn, store_at
 
 from airflow.sdk import BaseHook, BaseOperator, Connection, Context
@@ -150,8 +150,7 @@ class InTurn(BaseOperator):
 
     def failed(self, error: NightfoldError) -> NoReturn:
         """Say the cause in a line of its own, and fail; for good where a retry would see the same facts."""
-        when = "" if self.night in str(error) else f"night {self.night}: "
-        self.log.error("nightfold: %s failed: %s%s", self.task_id, when, error)
+        self.log.error(failure(self.task_id, self.night, str(error)))
         raise (AirflowFailException if isinstance(error, Permanent) else AirflowException)(f"nightfold: {error}") from None
 
     def skipped(self, why: object) -> NoReturn:

@@ -110,7 +110,7 @@ class Served:
         impatient = time.monotonic() - self._began > PATIENCE
         unknown = [one for one in self.pipelines.values() if not one.looked]
         serves = any(one.champion for one in self.pipelines.values())
-        if [one for one in unknown if not (one.failed and impatient and serves)]:
+        if any(not (one.failed and impatient and serves) for one in unknown):
             return f"{len(unknown)} of {len(self.pipelines)} pipelines are not looked at yet"
         if not serves:
             wrong = ", ".join(sorted(self._refused))

@@ -20,7 +20,7 @@ from typing import Any
 
 from nightfold import nights, turns
 from nightfold import pipeline as pipelines
-from nightfold.errors import BadInput, NightfoldError, Permanent, printable
+from nightfold.errors import BadInput, NightfoldError, Permanent, failure
 from nightfold.lake import Lake, Manifest
 from nightfold.pipeline import Pipeline
 from nightfold.settings import lake_uri
@@ -256,8 +256,7 @@ def _complain(stage: Stage, ds: str, error: Exception, code: int) -> int:
         message = f"{_first_line(error)}: its trace says where"
     elif not isinstance(error, NightfoldError):
         message = f"{_first_line(error)}: not foreseen; its trace says where, and a retry may help"
-    when = "" if ds in message else f"night {ds}: "
-    print(f"nightfold: {stage.name} failed: {when}{printable(message)}", file=sys.stderr, flush=True)  # noqa: T201
+    print(failure(stage.name, ds, message), file=sys.stderr, flush=True)  # noqa: T201
     return code
 
 
