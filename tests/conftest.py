@@ -33,6 +33,8 @@ def spark():
         ""  # else PySpark's Connect, which MLflow looks at, takes a worker of xdist's for its own doctests, and ends it with 0
     )
 
+    from nightfold.spark.session import names_known
+
     from pyspark.sql import SparkSession
 
     session = (
@@ -52,9 +54,10 @@ def spark():
         .config("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
         .config("spark.sql.legacy.javaCharsets", "true")  # a CSV of windows-1252 is read too
         .config("spark.sql.catalogImplementation", "in-memory")
+        .config("spark.python.daemon.module", "nightfold.spark.daemon")
         .getOrCreate()
     )
-    yield session
+    yield names_known(session)
     session.stop()
 
 

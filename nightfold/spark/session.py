@@ -45,6 +45,13 @@ def on(master: str, builder: SparkSession.Builder) -> SparkSession.Builder:
     return builder
 
 
+def names_known(spark: SparkSession) -> SparkSession:
+    """The same session, whose JVM is asked once for each of these classes: else with every column, and it looks through all jars."""
+    for name in ("functions", "PythonSQLUtils", "PythonUtils"):
+        setattr(spark._jvm, name, getattr(spark._jvm, name))
+    return spark
+
+
 def first_line(error: Py4JJavaError) -> str:
     """Java's class and message, without the trace that Python's `str` of it begins with."""
     return str(error.java_exception.toString()).split("\n")[0]
@@ -77,7 +84,7 @@ def open_session(pipeline: Pipeline, *, name: str) -> SparkSession:
     for setting, value in pipeline.resources.conf.items():
         builder = builder.config(setting, value)
     try:
-        return builder.getOrCreate()
+        return names_known(builder.getOrCreate())
     except Py4JJavaError as error:
         if not master.startswith("spark://"):
             raise

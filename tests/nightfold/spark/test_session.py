@@ -10,7 +10,9 @@ from nightfold.spark.session import on
 import pyspark
 import pytest
 from helpers import ROOT, SHOP, environment
+from py4j.java_gateway import JVMView
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 ASK = """
 from nightfold import pipeline as pipelines
@@ -90,3 +92,31 @@ def test_on_another_machines_cluster_the_driver_is_where_its_executors_find_it(m
 def test_without_a_secret_a_cluster_is_met_as_it_is(home):
     assert options("spark://master:7077") == {}
     assert options("local[2]")["spark.driver.host"] == "127.0.0.1"
+
+
+def asked_in_a_barrier_stage(spark, tasks: int, *, reachable: bool = True) -> list:
+    """What each task gets from the others, where the JVM that keeps the barrier can be asked and where it cannot."""
+
+    def ask(_):
+        from pyspark import BarrierTaskContext
+
+        context = BarrierTaskContext.get()
+        if not reachable:
+            context._conn_info = 1  # no such port
+        context.barrier()
+        yield context.allGather(str(context.partitionId()))
+
+    return spark.sparkContext.parallelize(range(tasks), tasks).barrier().mapPartitions(ask).collect()
+
+
+def test_a_task_that_is_alone_in_its_barrier_stage_waits_for_nobody(spark):
+    assert asked_in_a_barrier_stage(spark, 1, reachable=False) == [["0"]], "Spark would look for others once a second"
+    assert asked_in_a_barrier_stage(spark, 2) == [["0", "1"], ["0", "1"]]
+
+
+def test_the_jvm_is_asked_once_for_the_class_that_every_column_comes_from(spark, monkeypatch):
+    asked, ask = [], JVMView.__getattr__
+    monkeypatch.setattr(JVMView, "__getattr__", lambda jvm, name: asked.append(name) or ask(jvm, name))
+    spark.range(1).select(F.rand(), F.to_json(F.struct("id")), F.transform(F.array("id"), lambda one: one + 1)).collect()
+    assert asked
+    assert not {"functions", "PythonSQLUtils", "PythonUtils"} & set(asked)
