@@ -18,7 +18,7 @@ from e2e import tunes
 
 OURS = ("NIGHTFOLD_", "AIRFLOW_", "MLFLOW_")
 CUT = {"split": {"test_days": 7, "validation_days": 7, "folds": 2}}  # for 60 days of history
-FAMILIES = {"xgboost": {"n_estimators": [40], "max_depth": [3, 4]}, "linear": {"reg_param": [0.001, 0.1]}}
+FAMILIES = {"xgboost": {"n_estimators": [40], "max_depth": [2, 3, 4]}, "linear": {"reg_param": [0.001]}}
 
 
 class Night:

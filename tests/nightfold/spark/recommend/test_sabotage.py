@@ -176,7 +176,7 @@ def test_shuffled_labels_do_not_get_through(home, monkeypatch):
     assert "personal frequency is not beaten" in verdict()["reason"]
 
 
-def test_a_constant_model_is_held_and_the_champion_scores_the_new_data(home):
+def test_a_constant_model_is_held_and_the_champion_scores_the_new_data(home, known_grid):
     constant = shop(CONSTANT)
     for stage in (train, evaluate):
         run(stage, constant, AFTER)
