@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import spark_jobs.clean as clean
@@ -37,36 +38,55 @@ def store(home, valkey_uri, monkeypatch) -> Store:
     return store_at(address)
 
 
+def at(home: Path, patch: pytest.MonkeyPatch) -> None:
+    for name in ("LAKE", "LANDING"):
+        (home / name.lower()).mkdir(exist_ok=True)
+        patch.setenv(f"NIGHTFOLD_{name}", f"file://{home / name.lower()}")
+
+
+@pytest.fixture(scope="module")
+def scored(spark, tmp_path_factory) -> Iterator[Path]:
+    """Home of a night with her and him, up to the scores, and an evaluation that shows her."""
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("scored")
+        spark.conf.set("spark.sql.session.timeZone", "UTC")
+        at(home, patch)
+        lines = [
+            HEAD,
+            f"{HER},x,1,1,{DS} 10:00:00",
+            f"{HIM},x,2,1,{DS} 11:00:00",
+            f"{HER},y,3,-1,{DS} 12:00:00",
+            f"{HER},z,1,1,{DS} 10:00:00,9,9",
+            *(f"{HIM},x,{day},1,{day} 11:00:00" for day in ("2025-12-30", "2025-12-31", "2026-01-01", "2026-01-02")),
+        ]
+        land(home, f"shop/sales/{DS}.csv", lines)
+        for stage in (ingest, clean, profile):
+            run(stage, tiny_shop(), DS)
+        run(features, tiny_shop({"split": {"test_days": 1, "validation_days": 1, "folds": 2}}), DS)
+        made = job("score", tiny_shop(), DS)
+        items = [("x", 1.0, "w")]
+        for part, rows in (("lists", [(HER, items), (HIM, items)]), ("fallback", [("", items)])):
+            tables.write(spark.createDataFrame(rows, tables.struct(schemas.SCORES)), schemas.SCORES, f"{made.uri}/{part}")
+        shown = {"pipeline": "shop", "night": DS, "examples": [{"user": who, "history": [], "list": []} for who in (HER, HIM)]}
+        judged = job("evaluate", tiny_shop(), DS)
+        judged.lake.write_text(f"{judged.place}/evaluation.json", json.dumps(shown))
+        judged.lake.write_text(f"{judged.place}/report.html", f"<p>{HER}</p>")
+        verdict = {"outcome": "held", "reason": "first night"}
+        facts = {"metrics": {}, "served": {}, "verdict": verdict, "report": f"{judged.place}/report.html"}
+        recipe = {"kind": "baseline", "name": "popularity"}
+        made.lake.commit(
+            made.manifest("scores", DS, fingerprint="s", data=made.place, facts={"recipe": recipe}),
+            made.manifest("model", DS, fingerprint="m"),
+            judged.manifest("evaluation", DS, fingerprint="e", facts=facts),
+        )
+        yield home
+
+
 @pytest.fixture
-def taken(utc, home, store):
-    """A night with her and him, up to the published lists, and an evaluation that shows her."""
-    lines = [
-        HEAD,
-        f"{HER},x,1,1,{DS} 10:00:00",
-        f"{HIM},x,2,1,{DS} 11:00:00",
-        f"{HER},y,3,-1,{DS} 12:00:00",
-        f"{HER},z,1,1,{DS} 10:00:00,9,9",
-        *(f"{HIM},x,{day},1,{day} 11:00:00" for day in ("2025-12-30", "2025-12-31", "2026-01-01", "2026-01-02")),
-    ]
-    land(home, f"shop/sales/{DS}.csv", lines)
-    for stage in (ingest, clean, profile):
-        run(stage, tiny_shop(), DS)
-    run(features, tiny_shop({"split": {"test_days": 1, "validation_days": 1, "folds": 2}}), DS)
-    made = job("score", tiny_shop(), DS)
-    items = [("x", 1.0, "w")]
-    for part, rows in (("lists", [(HER, items), (HIM, items)]), ("fallback", [("", items)])):
-        tables.write(utc.createDataFrame(rows, tables.struct(schemas.SCORES)), schemas.SCORES, f"{made.uri}/{part}")
-    shown = {"pipeline": "shop", "night": DS, "examples": [{"user": who, "history": [], "list": []} for who in (HER, HIM)]}
-    judged = job("evaluate", tiny_shop(), DS)
-    judged.lake.write_text(f"{judged.place}/evaluation.json", json.dumps(shown))
-    judged.lake.write_text(f"{judged.place}/report.html", f"<p>{HER}</p>")
-    verdict = {"outcome": "held", "reason": "first night"}
-    facts = {"metrics": {}, "served": {}, "verdict": verdict, "report": f"{judged.place}/report.html"}
-    made.lake.commit(
-        made.manifest("scores", DS, fingerprint="s", data=made.place, facts={"recipe": {"kind": "baseline", "name": "popularity"}}),
-        made.manifest("model", DS, fingerprint="m"),
-        judged.manifest("evaluation", DS, fingerprint="e", facts=facts),
-    )
+def taken(utc, scored, home, store, monkeypatch):
+    """A copy of it, and its lists live."""
+    shutil.copytree(scored, home, dirs_exist_ok=True)
+    at(home, monkeypatch)
     run(publish, tiny_shop(), DS)
     version = Lake("shop").get("version", DS).facts["version"]
     store.promote("shop", version, store.begin("shop"), 3)
