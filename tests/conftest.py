@@ -33,28 +33,20 @@ def spark():
         ""  # else PySpark's Connect, which MLflow looks at, takes a worker of xdist's for its own doctests, and ends it with 0
     )
 
-    from nightfold.spark.session import names_known
+    from nightfold.spark.session import local, names_known, quiet
 
     from pyspark.sql import SparkSession
 
     session = (
-        SparkSession.builder.master("local[2]")
-        .appName("nightfold tests")
-        .config("spark.driver.host", "127.0.0.1")
-        .config("spark.driver.bindAddress", "127.0.0.1")
-        .config("spark.ui.enabled", "false")
+        local(quiet(SparkSession.builder.appName("nightfold tests").master("local[2]")))
         .config("spark.log.level", "ERROR")
         .config("spark.sql.session.timeZone", "UTC")
         .config("spark.sql.shuffle.partitions", 2)
-        .config("spark.sql.ansi.enabled", "true")
         .config("spark.sql.adaptive.enabled", "false")
         .config("spark.sql.codegen.wholeStage", "false")
         .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-        .config("spark.sql.execution.arrow.pyspark.enabled", "true")
         .config("spark.sql.sources.partitionColumnTypeInference.enabled", "false")
         .config("spark.sql.legacy.javaCharsets", "true")  # a CSV of windows-1252 is read too
-        .config("spark.sql.catalogImplementation", "in-memory")
-        .config("spark.python.daemon.module", "nightfold.spark.daemon")
         .getOrCreate()
     )
     yield names_known(session)

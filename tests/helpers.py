@@ -87,6 +87,13 @@ def job(stage: str, pipeline: Pipeline, ds: str) -> Job:
     return Job(pipeline=pipeline, ds=ds, stage=BY_NAME[stage], lake=Lake(pipeline.pipeline))
 
 
+def at(home: Path, patch: pytest.MonkeyPatch) -> None:
+    """Lake and landing below a folder, for what lives longer than the fixture `home`, or is a copy of it."""
+    for name in ("LAKE", "LANDING"):
+        (home / name.lower()).mkdir(exist_ok=True)
+        patch.setenv(f"NIGHTFOLD_{name}", f"file://{home / name.lower()}")
+
+
 def run(module: Any, pipeline: Pipeline, ds: str) -> str:
     """Run a stage as its process would, without one; returns its summary line."""
     fingerprint: Fingerprint | None = getattr(module, "planned", None)

@@ -1,7 +1,7 @@
 """The process that Spark's Python workers are forked from: Spark's own, with the path as `nightfold.spark` puts it.
 
 A task that is alone in its barrier stage waits for nobody. Spark's JVM looks once a second whether all have come, and
-xgboost.spark asks three times for each model, of which ours have one task (docs/decisions/0010).
+xgboost.spark asks three times for each model, of which ours have one task (docs/decisions/0022).
 """
 
 from pyspark import BarrierTaskContext

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 import yaml
-from helpers import SHOP, job, land, merged, run, tiny_shop
+from helpers import SHOP, at, job, land, merged, run, tiny_shop
 
 DS = "2026-01-03"
 HER, HIM = "0 07*", "008"
@@ -36,12 +36,6 @@ def store(home, valkey_uri, monkeypatch) -> Store:
     monkeypatch.setenv("AIRFLOW_CONN_KV_DEFAULT", address)
     (home / "pipelines" / "shop.yaml").write_text(SHOP)
     return store_at(address)
-
-
-def at(home: Path, patch: pytest.MonkeyPatch) -> None:
-    for name in ("LAKE", "LANDING"):
-        (home / name.lower()).mkdir(exist_ok=True)
-        patch.setenv(f"NIGHTFOLD_{name}", f"file://{home / name.lower()}")
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +77,9 @@ def scored(spark, tmp_path_factory) -> Iterator[Path]:
 
 
 @pytest.fixture
-def taken(utc, scored, home, store, monkeypatch):
+def taken(utc, scored, home, store):
     """A copy of it, and its lists live."""
     shutil.copytree(scored, home, dirs_exist_ok=True)
-    at(home, monkeypatch)
     run(publish, tiny_shop(), DS)
     version = Lake("shop").get("version", DS).facts["version"]
     store.promote("shop", version, store.begin("shop"), 3)

@@ -31,7 +31,7 @@ from nightfold.twins.predictions import Predictions
 import pyarrow.parquet as pq
 import pytest
 from club import CLASSIFY, CLUB, MEMBERS, NIGHT, club, files
-from helpers import grid_of, job, land, run
+from helpers import at, grid_of, job, land, run
 from pyspark.sql import functions as F
 
 LATER = "2026-02-08"
@@ -44,9 +44,7 @@ def landed(spark, tmp_path_factory, valkey_server) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("club")
         spark.conf.set("spark.sql.session.timeZone", "UTC")
-        for name in ("LAKE", "LANDING"):
-            (home / name.lower()).mkdir()
-            patch.setenv(f"NIGHTFOLD_{name}", f"file://{home / name.lower()}")
+        at(home, patch)
         valkey_server.client.flushall()
         patch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
         patch.setattr(tracking, "log_training", lambda *given, **named: "run-1")

@@ -16,7 +16,7 @@ from nightfold.twins.baskets import Baskets
 
 import numpy as np
 import pytest
-from helpers import land, run, tiny_shop
+from helpers import at, land, run, tiny_shop
 
 HEAD = "client,article,ticket,pieces,sold_at"
 FIRST, NIGHT, AFTER = "2026-01-01", "2026-01-24", "2026-01-25"
@@ -77,9 +77,7 @@ def shop(spark, tmp_path_factory, valkey_server):
     with pytest.MonkeyPatch.context() as patch:
         home = tmp_path_factory.mktemp("shop")
         spark.conf.set("spark.sql.session.timeZone", "UTC")
-        for name in ("LAKE", "LANDING"):
-            (home / name.lower()).mkdir()
-            patch.setenv(f"NIGHTFOLD_{name}", f"file://{home / name.lower()}")
+        at(home, patch)
         valkey_server.client.flushall()
         patch.setenv("AIRFLOW_CONN_KV_DEFAULT", valkey_server.uri)
         logged = []

@@ -21,7 +21,7 @@ from nightfold.store import open_store
 
 import numpy as np
 import pytest
-from helpers import grid_of, job, land, run, tiny_shop
+from helpers import at, grid_of, job, land, run, tiny_shop
 from pyspark.sql import functions as F
 
 HEAD = "client,article,ticket,pieces,sold_at"
@@ -81,12 +81,6 @@ def first_night(spark, tmp_path_factory, valkey_server) -> Iterator[Path]:
         for stage in (ingest, clean, features):
             run(stage, shop(), AFTER)
         yield home
-
-
-def at(home: Path, patch: pytest.MonkeyPatch) -> None:
-    for name in ("LAKE", "LANDING"):
-        (home / name.lower()).mkdir(exist_ok=True)
-        patch.setenv(f"NIGHTFOLD_{name}", f"file://{home / name.lower()}")
 
 
 def promoted() -> None:
