@@ -14,6 +14,7 @@ from nightfold.client import AsyncClient, Client, Item
 from nightfold.errors import BadPipeline, IncompleteVersion, StoreError, UnknownVersion
 from nightfold.store import store_at
 from nightfold.store.records import encode
+from nightfold.store.valkey.wire import TURNS
 
 import pytest
 import redis
@@ -207,7 +208,7 @@ def test_the_asynchronous_client_does_the_same(server, store):
     serve(store, "v1", lists(anna="bread", ben="eggs"))
 
     async def ask() -> None:
-        async with AsyncClient(server.uri, timeout=0.5, retries=1) as client:
+        async with AsyncClient(server.uri, timeout=10, retries=1) as client:
             answers = await asyncio.gather(*(client.lookup("shop", key) for key in ("anna", "ben", "nobody") * 20))
             assert [answer.items[0].id for answer in answers[:3]] == ["bread", "eggs", "milk"]
             assert await client.lookup_many("shop", []) == []
@@ -225,7 +226,7 @@ def test_an_answer_that_came_too_late_is_nobodys_else(server, store):
     serve(store, "v1", lists(anna="bread", ben="eggs"))
 
     async def ask() -> None:
-        async with AsyncClient(server.uri, timeout=0.2, retries=0) as client:
+        async with AsyncClient(server.uri, timeout=1, retries=0) as client:
             await client.lookup("shop", "anna")
             with frozen(server.process):
                 assert (await client.lookup("shop", "anna")).degraded
@@ -246,7 +247,7 @@ def test_the_asynchronous_client_makes_a_cut_connection_anew_without_a_word(serv
     serve(store, "v1", lists(anna="bread"))
 
     async def ask() -> None:
-        async with AsyncClient(server.uri) as client:
+        async with AsyncClient(server.uri, timeout=10) as client:
             for _ in range(20):
                 assert not (await client.lookup("shop", "anna")).degraded
                 server.client.client_kill_filter(_type="normal", skipme=True)
@@ -258,27 +259,30 @@ def test_a_store_that_is_well_is_not_gone_because_many_ask_at_once(server, store
     serve(store, "v1", lists(anna="bread"))
 
     async def ask():
-        async with AsyncClient(server.uri, timeout=0.1, retries=0, pointer_seconds=60) as client:
+        async with AsyncClient(server.uri, timeout=10, retries=0, pointer_seconds=60) as client:
             await client.lookup("shop", "anna")
-            answered = client._wire._try
+            client._wire._patience = 0.1
+            answered, freed = client._wire._try, asyncio.Event()
 
-            async def slowly(keys):
-                await asyncio.sleep(0.05)
+            async def held(keys):
+                await freed.wait()
                 return await answered(keys)
 
-            client._wire._try = slowly
-            many = await asyncio.gather(*(client.lookup("shop", "anna") for _ in range(400)))
-            return many, await client.lookup("shop", "anna")
+            client._wire._try = held
+            asking = [asyncio.create_task(client.lookup("shop", "anna")) for _ in range(400)]
+            refused = await asyncio.gather(*asking[TURNS:])  # they have waited for a turn in vain
+            freed.set()
+            return refused, await asyncio.gather(*asking[:TURNS]), await client.lookup("shop", "anna")
 
-    many, after = asyncio.run(ask())
-    assert {answer.degraded for answer in many} == {False, True}
-    assert not after.degraded
+    refused, answered, after = asyncio.run(ask())
+    assert all(answer.degraded for answer in refused)
+    assert not any(answer.degraded for answer in [*answered, after])
 
 
 @pytest.mark.parametrize(("keys", "gone"), [(1, True), (1000, False)])
 def test_that_a_large_question_takes_too_long_does_not_make_the_store_gone_for_small_ones(server, store, keys, gone):
     serve(store, "v1", lists(anna="bread"))
-    with Client(server.uri, timeout=0.1, retries=0, pointer_seconds=60) as client:
+    with Client(server.uri, timeout=0.5, retries=0, pointer_seconds=60) as client:
         client.lookup("shop", "anna")
         with frozen(server.process):
             assert all(answer.degraded for answer in client.lookup_many("shop", ["anna"] * keys))
