@@ -319,7 +319,7 @@ def test_hundreds_that_ask_at_once_are_all_answered_by_the_store(server, store):
     serve(store, "v1", {f"p{n}": encode([(f"i{n}", 1.0, "")]) for n in range(300)})
 
     async def all_of_them():
-        async with AsyncClient(server.uri) as client:
+        async with AsyncClient(server.uri, timeout=2) as client:
             return await asyncio.gather(*(client.lookup("shop", f"p{n}") for n in range(300)))
 
     found = asyncio.run(all_of_them())
