@@ -203,6 +203,18 @@ def test_a_replica_that_does_not_come_up_again_stops_the_restart_before_the_othe
     assert stopped == ["serving-2"], "that which does not serve comes first"
 
 
+def test_none_is_restarted_while_a_pipeline_s_file_is_wrong(api):
+    before, file = pids(api), Path(api["NIGHTFOLD_PIPELINES"]) / "shop.yaml"
+    right = file.read_text()
+    file.write_text(right.replace("pipeline: shop", "pipeline: shop\ntopn: 3"))
+    try:
+        with pytest.raises(PlatformError, match=r"shop\.yaml.*topn.*: no replica is restarted, and all serve on: mend the file"):
+            rolling.restart(home=api.home, environ=api.environ, say=print)
+    finally:
+        file.write_text(right)
+    assert pids(api) == before
+
+
 def test_what_cannot_be_is_refused_by_the_setting_s_name(tmp_path):
     def start(**changes: str):
         environ = {"PATH": os.environ["PATH"], **platform.free_ports(), **changes}
