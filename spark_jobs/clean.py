@@ -26,6 +26,7 @@ from pyspark.sql import functions as F
 CODE = ("spark_jobs/clean.py", "nightfold/spark/cleaning.py")
 GOOD = "good"
 FEW_ROWS = 250_000  # rows of a source that one task cleans: fewer are done sooner by one than shuffled among several
+SHOWN = 10  # nights without rows that a message names
 
 Counts = dict[str, dict[str, int]]
 """Night → reason (or `good`) → rows."""
@@ -74,12 +75,13 @@ def plan(job: Job, name: str, ingested: Manifest, others: Mapping[str, Wanted]) 
     prints = {night: fingerprint.digest(rules, entry["fingerprint"], judged_by[night]) for night, entry in nights.items()}
     kept = {night: m for night, m in before.items() if m.fingerprint == prints[night]}
     gone = [night for night in prints if night not in kept and nights[night]["data"] and not job.lake.exists(nights[night]["data"])]
-    for night in gone:
-        if night not in before or before[night].facts.get("raw") != nights[night]["fingerprint"]:
-            raise BadInput(
-                f"{name}, night {night}: its raw rows are gone (retention.raw_days) and no clean rows were made from them: "
-                f"have that delivery landed, then `nightfold retake {job.pipeline.pipeline} {name} --ds {night}`, and run ingest"
-            )
+    if lost := [n for n in gone if n not in before or before[n].facts.get("raw") != nights[n]["fingerprint"]]:
+        more = f"; the same for {', '.join(lost[1:SHOWN])}" if len(lost) > 1 else ""
+        more += f" and {len(lost) - SHOWN} more nights" if len(lost) > SHOWN else ""
+        raise BadInput(
+            f"{name}, night {lost[0]}: its raw rows are gone (retention.raw_days) and no clean rows were made from them: have that "
+            f"delivery landed, then `nightfold retake {job.pipeline.pipeline} {name} --ds {lost[0]}`{more}, and run ingest"
+        )
     kept |= {night: before[night] for night in gone}
     fresh = [night for night in prints if night not in kept]
     wanted = ({night: of[night] for night in fresh} for of in (nights, prints, judged_by))

@@ -175,6 +175,21 @@ def test_without_its_raw_rows_a_night_stays_as_older_rules_cleaned_it(spark, hom
     assert both(stricter, SECOND) == "1 rows cleaned, 0 rejected, 0 duplicates"
 
 
+def test_all_nights_that_must_be_landed_again_are_named_at_once(spark, home):
+    nights = [f"2026-01-{day:02}" for day in range(1, 14)]
+    for night in nights:
+        land(home, f"shop/sales/{night}.csv", [HEAD, f"007,0042,t1,1,{night} 10:00:00"])
+    pipeline, lake = tiny_shop(), Lake("shop")
+    run(ingest, pipeline, nights[-1])
+    taken = lake.get("ingest", nights[-1])
+    for night in nights:
+        lake.fs.delete_dir(lake.local_path(lake.get("raw/sales", night).data))
+    with pytest.raises(
+        BadInput, match=f"--ds {nights[0]}`; the same for {', '.join(nights[1:10])} and 3 more nights, and run ingest"
+    ):
+        clean.plan(job("clean", pipeline, nights[-1]), "sales", taken, {})
+
+
 WIDER = tiny_shop({"sources": {"sales": {"columns": {"shop": {"optional": True}}}}})
 
 
