@@ -1,17 +1,21 @@
 """Settings of the embedded servers: kept, private, and said clearly when they are wrong."""
 
 import json
+import os
 import socket
 import stat
+import subprocess
+import sys
 import threading
 from configparser import ConfigParser
 
-from embedded import mlflow_part, ports
+from embedded import airflow_parts, mlflow_part, ports
 from embedded.errors import PlatformError
 from embedded.settings import load, save
 from nightfold.private import write_private
 
 import pytest
+from helpers import free_port
 
 
 def test_passwords_are_made_once_and_kept(tmp_path):
@@ -146,3 +150,25 @@ def test_jobs_get_addresses_but_not_the_servers_own_secrets(tmp_path):
 def test_a_connection_of_the_environment_wins_over_the_embedded_one(tmp_path):
     settings = load(home=tmp_path, environ={"AIRFLOW_CONN_KV_DEFAULT": "redis://:x@kv.example:6379/0"})
     assert settings.job_environment()["AIRFLOW_CONN_KV_DEFAULT"] == "redis://:x@kv.example:6379/0"
+
+
+def test_a_task_waits_for_the_api_server_as_long_as_that_may_take_to_start(tmp_path):
+    settings = load(home=tmp_path, environ={"NIGHTFOLD_AIRFLOW_PORT": str(free_port())})
+    program = """
+import sys
+from airflow.sdk.api.client import Client
+waits = []
+Client.request.retry.sleep = waits.append
+try:
+    Client(base_url=sys.argv[1], token="").get("task-instances")
+except Exception as error:
+    print(type(error).__name__, sum(waits), max(waits))
+"""
+    environ = {**airflow_parts.environment(settings), "PATH": os.environ["PATH"]}
+    argv = [sys.executable, "-c", program, environ["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=True)
+    error, waited, longest = done.stdout.splitlines()[-1].split()
+    [server] = [part for part in airflow_parts.parts(settings) if part.name == "airflow-api"]
+    assert error == "ConnectError"
+    assert float(waited) > server.limit
+    assert float(longest) < 10, "and does not sleep on when it is there"
