@@ -1,7 +1,7 @@
 """The turn of a pipeline, as a run of its DAG has it: the first task takes it or waits outside the pool, the last leaves it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, NoReturn
@@ -18,7 +18,9 @@ from airflow.sdk.exceptions import (
     AirflowSkipException,
     TaskDeferred,
 )
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
 
 
 def connected(conn_id: str) -> Connection:
@@ -37,7 +39,7 @@ def holder_of(dag_id: str, run_id: str) -> str:
 
 
 class TurnTrigger(BaseTrigger):
-    """Ask for the turn until the run has it; the task then finds it taken for itself.
+    """Ask for the turn until the run has it; the task then finds it taken for itself. Who has ended by Airflow's word leaves it.
 
     :param connection: of the store
     :param holder: the run
@@ -64,7 +66,8 @@ class TurnTrigger(BaseTrigger):
                 yield TriggerEvent("taken")
                 return
             except TurnTaken:
-                await asyncio.sleep(turns.ASK)
+                if not await sync_to_async(_let_go_if_ended)(store, self.pipeline, RuntimeTaskInstance.get_dr_count):
+                    await asyncio.sleep(turns.ASK)
             except NightfoldError as error:  # the task says it, and is retried
                 yield TriggerEvent(str(error))
                 return
@@ -122,12 +125,10 @@ class InTurn(BaseOperator):
         try:
             return store.take_turn(self.pipeline, holder, self.night, seconds=turns.LEASE)
         except TurnTaken:
-            theirs = store.turn(self.pipeline)
-            dag_id, _, run_id = theirs.holder.partition("/") if theirs is not None else ("", "", "")
-            if not run_id or not _has_ended(context, dag_id, run_id):
+            run_id = _let_go_if_ended(store, self.pipeline, context["ti"].get_dr_count)
+            if not run_id:
                 raise
             self.log.warning("nightfold: %s has ended, and leaves its turn", run_id)
-            store.leave_turn(self.pipeline, holder_of(dag_id, run_id))
             return store.take_turn(self.pipeline, holder, self.night, seconds=turns.LEASE)
 
     @property
@@ -167,10 +168,19 @@ class InTurn(BaseOperator):
         return self.execute(context)
 
 
-def _has_ended(context: Context, dag_id: str, run_id: str) -> bool:
-    """Whether a run is over by Airflow's word, and not merely unknown to it, as a holder by hand is."""
-    count = context["ti"].get_dr_count
-    return not count(dag_id, run_ids=[run_id], states=["queued", "running"]) and bool(count(dag_id, run_ids=[run_id]))
+def _let_go_if_ended(store: Store, pipeline: str, count: Callable[..., int]) -> str:
+    """Leave the turn for a run that is over by Airflow's word, and not merely unknown to it, as a holder by hand is.
+
+    :param count: Airflow's number of runs: dag id, run_ids, states
+
+    Returns the run's id; empty when it is not over.
+    """
+    theirs = store.turn(pipeline)
+    dag_id, _, run_id = theirs.holder.partition("/") if theirs is not None else ("", "", "")
+    if not run_id or count(dag_id, run_ids=[run_id], states=["queued", "running"]) or not count(dag_id, run_ids=[run_id]):
+        return ""
+    store.leave_turn(pipeline, holder_of(dag_id, run_id))
+    return run_id
 
 
 def _is_tried_again(context: Context) -> bool:

@@ -22,10 +22,11 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from helpers import ROOT, free_port
 from nightfold_operators import WRONG_SETTINGS
 from nightfold_turns import TurnTrigger, holder_of
-from plugins.conftest import NIGHT, SECRET, context, stage
+from plugins.conftest import NIGHT, SECRET, Attempt, context, stage
 
 RUN = holder_of(stage().dag_id, "run 1")
 
@@ -166,6 +167,29 @@ def test_while_another_run_has_the_turn_a_task_waits_outside_the_pool_and_goes_o
     assert store.turn("shop").holder == RUN
     assert stage().resumed(context(), event="taken") is None
     assert (folder / "arguments").exists()
+
+
+@pytest.mark.parametrize(("state", "fires"), [("failed", True), ("running", False), (None, False)])
+def test_a_run_that_ends_by_no_hand_of_its_own_is_not_waited_for(spark_submit, address, monkeypatch, state, fires):
+    """Its last try was killed with the scheduler, say: nobody leaves the turn."""
+    store, ended = store_at(address), holder_of("nightly_shop", "backfill__1")
+    spark_submit(0)
+    store.take_turn("shop", ended, "2017-12-02", seconds=3600)
+    with pytest.raises(TaskDeferred) as waiting:
+        stage().execute(context(runs={ended: "running"}))
+    trigger = TurnTrigger(**waiting.value.trigger.serialize()[1])
+    runs = Attempt(runs={ended: state} if state else {})
+    monkeypatch.setattr(RuntimeTaskInstance, "get_dr_count", runs.get_dr_count)
+
+    async def first() -> str:
+        return (await asyncio.wait_for(anext(trigger.run()), 30 if fires else turns.ASK / 2)).payload
+
+    if fires:
+        assert asyncio.run(first()) == "taken"
+    else:
+        with pytest.raises(TimeoutError):
+            asyncio.run(first())
+    assert store.turn("shop").holder == (RUN if fires else ended)
 
 
 def run_of(night: str, **more) -> DagRun:
