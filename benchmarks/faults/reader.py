@@ -18,7 +18,7 @@ from typing import Any, Protocol, TextIO
 
 from benchmarks.faults.judging import Known, trouble
 from benchmarks.faults.shop import STRANGER
-from nightfold.client import Client
+from nightfold.client import AGAIN, Client
 from nightfold.errors import NightfoldError
 
 import msgspec
@@ -43,9 +43,12 @@ class Seen:
     """When each version was first seen."""
 
     def failures_outside(self, windows: list[tuple[float, float]]) -> list[str]:
-        """Failures of requests during all of which the store was up."""
+        """Failures of requests during all of which the store was up. The fallback from memory is none for a moment more: the client,
+        which has found the store gone, asks again after AGAIN."""
         return [
-            said for asked, failed, said in self.failures if not any(asked <= end and failed >= start for start, end in windows)
+            said
+            for asked, failed, said in self.failures
+            if not any(asked <= end + (AGAIN if said == DEGRADED else 0) and failed >= start for start, end in windows)
         ]
 
     def first_seen(self, version: str) -> float | None:

@@ -123,7 +123,8 @@ on are cleared; the fault strikes when the stage is really at work (its first fi
 
 - **reader**: a process that asks for lists all the while, 100 requests a second, one key or a batch of 20, and compares every
   list with what the version that it names is known to hold. *mixed*: one batch answered from two versions. *wrong*: a list
-  that its version does not hold, an unknown version, or an older version after a newer one.
+  that its version does not hold, an unknown version, or an older version after a newer one. A client that has found the store
+  gone asks it again after a second: what it gives from memory until then counts as given while the store was down.
 - **the operator was told**: the first line, outside of the folded output of spark-submit, in the failed task's log; where a
   server of Airflow died, what the terminal of `make run` says. It must name the cause and the mend.
 - **end**: green when the night's version is the one of the undisturbed run, with every list the same; when no version in the

@@ -5,7 +5,7 @@ import json
 from benchmarks.faults import state, table
 from benchmarks.faults.__main__ import main
 from benchmarks.faults.judging import contents, trouble
-from benchmarks.faults.reader import Seen
+from benchmarks.faults.reader import DEGRADED, Seen
 from benchmarks.faults.registry import FAULTS
 from benchmarks.faults.stand import NotInTime, first_words, until
 from nightfold.lake import Lake, Manifest
@@ -54,6 +54,13 @@ def test_only_what_was_asked_while_the_store_was_up_counts_as_a_readers_failure(
     seen = Seen(failures=failures, live=[(1.0, "v1"), (21.5, "v2"), (22.0, "v1")])
     assert seen.failures_outside([(10.0, 12.0)]) == ["early", "late"]
     assert (seen.first_seen("v2"), seen.first_seen("v3")) == (21.5, None)
+
+
+def test_that_a_reader_asks_the_store_once_a_second_after_it_was_gone_is_no_failure():
+    moments = (9.9, 11.0, 12.9, 13.1)
+    degraded = Seen(failures=[(at, at + 0.001, DEGRADED) for at in moments])
+    assert degraded.failures_outside([(10.0, 12.0)]) == [DEGRADED, DEGRADED], "that of 9.9 and that of 13.1"
+    assert Seen(failures=[(12.9, 13.0, "no answer")]).failures_outside([(10.0, 12.0)]) == ["no answer"]
 
 
 def test_the_operator_is_told_by_the_first_words_outside_the_folded_output():
