@@ -10,6 +10,7 @@ hold no user's id, factors or rows; and what lies outside still names her.
 import contextlib
 import json
 import posixpath
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -53,6 +54,8 @@ class Found:
     """Rows of the table into which the predictions are written back."""
     models: list[str] = field(default_factory=list)
     """Nights with a model that may have learned from her rows: not reached."""
+    others: list[str] = field(default_factory=list)
+    """Other pipelines that have a lake of their own: not reached."""
 
 
 def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: bool = False) -> Found:
@@ -75,6 +78,8 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
         _count_anew(lake)
         forgotten.erased(lake)
     found.models = lake.nights("model")
+    lakes = lake.fs.get_file_info(pafs.FileSelector(lake.local_path("")))
+    found.others = sorted(one.base_name for one in lakes if not one.is_file and one.base_name != pipeline.pipeline)
     for path in _files(lake, ".json"):
         if _dataset(path) in RENDER and "/attempts/" in path and _redact(lake, path, key, dry_run=dry_run):
             found.reports.append(path)
@@ -103,9 +108,14 @@ def lines(found: Found, pipeline: Pipeline, key: str, *, dry_run: bool) -> list[
     ]
     landed = ", ".join(sorted(name for name, source in pipeline.sources.items() if pipeline.person_of(name) in source.columns))
     said += [
-        f"not reached: the landing place and the databases ({landed}), MLflow's artifacts, back-ups: erase {key!r} there, too. "
+        f"not reached: the landing place and the databases ({landed}), MLflow's artifacts, Airflow's task logs (they quote "
+        f"what is refused), the store's append-only file until the store writes it anew, back-ups: erase {key!r} there, too. "
         "Rows with it that are delivered again are left out, except in lines that cannot be read"
     ]
+    if found.others:
+        said += [
+            f"not reached: the lakes and lists of other pipelines: `nightfold forget` for each of them: {', '.join(found.others)}"
+        ]
     return said
 
 
@@ -154,7 +164,7 @@ def _mask(lake: Lake, path: str, dataset: str, *, column: str, key: str) -> pc.E
             names = pq.read_schema(lake.local_path(path), filesystem=lake.fs).names
         mask = _equal(column, key) if column in names else None
         if MALFORMED in names:
-            within = pc.match_substring(pc.field(MALFORMED), key)
+            within = pc.match_substring_regex(pc.field(MALFORMED), rf"(^|[^0-9A-Za-z]){re.escape(key)}([^0-9A-Za-z]|$)")
             mask = within if mask is None else mask | within
         return mask
     if (dataset, part) in KEYED:

@@ -1,7 +1,8 @@
 """What may go: attempts that never counted, or no longer do, old nights of what can be computed anew, old rows, MLflow's old runs.
 
 No attempt is removed that a kept manifest leads to, whatever its name: roll-ups name data of other nights. A version that the store
-keeps keeps its whole night, and the lists and the model that it was made of, also when that night was taken again since; the last
+keeps keeps its whole night, and the lists and the model that it was made of, also when that night was taken again since; so do those
+that were promoted last, by the lake's own word, for a store that has lost its versions is filled from them; the last
 night of every dataset stays; and the last attempt's folder stays, for the next number is taken from it. Raw rows go by their age
 alone: what is clean stays clean without them.
 """
@@ -44,7 +45,7 @@ def doomed(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str, now: dateti
 
     :param now: what an attempt's age is counted to: one that may still be at work stays
     """
-    going, counting = _manifests(lake, pipeline, ds=ds, wanted=_wanted(store, pipeline))
+    going, counting = _manifests(lake, pipeline, ds=ds, wanted=_wanted(lake, store, pipeline))
     rows, without = _rows(lake, pipeline, counting, ds=ds)
     stay = [manifest for manifest in counting if (manifest.dataset, manifest.night) not in without]
     alive = {folder for manifest in stay for folder in _leads_to(manifest)} | _served(lake, store, pipeline, ds=ds)
@@ -52,12 +53,12 @@ def doomed(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str, now: dateti
     return [*going, *rows, *_folders(lake, alive, since=since)]
 
 
-def old_runs(pipeline: Pipeline, store: Store, *, ds: str) -> list[Doomed]:
+def old_runs(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str) -> list[Doomed]:
     """Runs of MLflow that retention lets go on the night `ds`."""
     days = pipeline.retention.nights_days
     if days is None:
         return []
-    runs = tracking.old_runs(pipeline.pipeline, before=_before(ds, days), kept=_wanted(store, pipeline) | {ds})
+    runs = tracking.old_runs(pipeline.pipeline, before=_before(ds, days), kept=_wanted(lake, store, pipeline) | {ds})
     return [Doomed(f"{RUN}{run}", f"night {night} is older than {days} nights", 0) for run, night in runs.items()]
 
 
@@ -71,7 +72,7 @@ def last_night(lake: Lake) -> str:
 
 def maintain(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str, now: datetime, dry_run: bool = False) -> list[Doomed]:
     """Remove what retention lets go, in the lake, in MLflow and in the store; returns what went, or would go."""
-    going = [*doomed(lake, pipeline, store, ds=ds, now=now), *old_runs(pipeline, store, ds=ds)]
+    going = [*doomed(lake, pipeline, store, ds=ds, now=now), *old_runs(lake, pipeline, store, ds=ds)]
     if not dry_run:
         for one in going:
             remove(lake, one)
@@ -112,11 +113,18 @@ def datasets(lake: Lake) -> list[str]:
     return sorted(found)
 
 
-def _wanted(store: Store, pipeline: Pipeline) -> set[str]:
-    """Nights whose versions the store keeps: what is live, and what it can be rolled back to; and those whose models made them."""
-    kept = [version.manifest for version in store.versions(pipeline.pipeline)]
-    recipes = [manifest.facts.get("recipe", {}) for manifest in kept]
-    return {manifest.night for manifest in kept} | {recipe["night"] for recipe in recipes if "night" in recipe}
+def _kept(lake: Lake, store: Store, pipeline: Pipeline) -> list[tuple[str, dict[str, Any]]]:
+    """Nights and facts of what is live, and of what it can be rolled back to: of what the store keeps, and of what was promoted last."""
+    promoted = lake.find_all("promotion", lake.nights("promotion")[-pipeline.publish.keep :]).values()
+    there = [version.manifest for version in store.versions(pipeline.pipeline)]
+    return [*((m.night, m.facts) for m in there), *((m.night, m.facts["facts"]) for m in promoted)]
+
+
+def _wanted(lake: Lake, store: Store, pipeline: Pipeline) -> set[str]:
+    """Their nights, and those whose models made them."""
+    kept = _kept(lake, store, pipeline)
+    recipes = [facts.get("recipe", {}) for _, facts in kept]
+    return {night for night, _ in kept} | {recipe["night"] for recipe in recipes if "night" in recipe}
 
 
 def _served(lake: Lake, store: Store, pipeline: Pipeline, *, ds: str) -> set[str]:
@@ -125,8 +133,11 @@ def _served(lake: Lake, store: Store, pipeline: Pipeline, *, ds: str) -> set[str
     days = pipeline.retention.nights_days
     nights = [night for night in lake.nights("promotion") if days is None or night >= _before(ds, days)]
     read = [promoted.facts["facts"].get("lists") for promoted in lake.find_all("promotion", nights).values()]
-    kept = [version.manifest.facts for version in store.versions(pipeline.pipeline)]
-    made = [path for facts in kept for path in (facts.get("twin"), facts.get("lists"), facts.get("recipe", {}).get("data"))]
+    made = [
+        path
+        for _, facts in _kept(lake, store, pipeline)
+        for path in (facts.get("twin"), facts.get("lists"), facts.get("recipe", {}).get("data"))
+    ]
     return {_attempt_of(path) for path in (*made, *read) if path is not None}
 
 

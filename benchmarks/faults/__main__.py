@@ -77,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     lasting = not args.only or args.keep
     page, figures = args.markdown or (PAGE if lasting else None), args.json or (FIGURES if lasting else None)
-    command = "make bench-faults" if lasting else f"python -m benchmarks.faults --only {' '.join(args.only)}"
+    some = f"python -m benchmarks.faults {'--keep ' if args.keep else ''}--only {' '.join(args.only or ())}"
+    command = "make bench-faults" if not args.only else f"make bench-faults` and, these rows anew, `{some}" if args.keep else some
     found = _rows_of(FIGURES) if args.only and args.keep else {}
     tried = []
     with (

@@ -1,6 +1,6 @@
 """Three months of nights taken again by Airflow's own backfill: in order, each with its version, the pointer only forward.
 
-Not part of `make test`: a night takes 2 to 3 minutes on two cores, so three months take 2 to 4 hours.
+Not part of `make test`: a night takes 2 to 3 minutes on two cores, so three months take 3 to 5 hours.
 NIGHTFOLD_BACKFILL_NIGHTS takes fewer.
 With NIGHTFOLD_BACKFILL_HOME, a folder, the platform's state stays there when the test is ended (SIGINT), and the next call goes on
 with the backfill where it was, as after a machine's restart.

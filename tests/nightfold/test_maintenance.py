@@ -109,8 +109,26 @@ def test_lists_that_readers_got_stay_until_they_are_judged_though_their_night_wa
     read, again = attempt("scores", FIRST), attempt("scores", FIRST)
     attempt("scores", SECOND)
     attempt("promotion", FIRST, version="v", facts={"lists": f"{read}/lists"}, metrics={})
+    for number in range(tiny_shop().publish.keep):
+        attempt("promotion", f"2026-01-0{number + 3}", version=f"v{number}", facts={}, metrics={})
     gone = going(store, ds="2026-02-01", **({"nights_days": days} if days else {}))
     assert (read not in gone, again not in gone) == (stay, stay)
+
+
+def test_what_was_promoted_last_stays_though_the_store_has_lost_it(store):
+    """Nights after it were refused, and the store came back empty: it is published again from the lake, or nothing is."""
+    trained = attempt("model", "2025-12-31")
+    folders = {name: attempt(name, FIRST) for name in ("features", "evaluation", "scores", "clean")}
+    recipe = {"kind": "model", "night": "2025-12-31", "data": trained}
+    facts = {"recipe": recipe, "twin": f"{trained}/twin", "lists": f"{folders['scores']}/lists"}
+    attempt("promotion", FIRST, version="v", facts=facts, metrics={})
+    for night in (SECOND, THIRD):
+        for name in ("model", *folders):
+            attempt(name, night)
+    assert store.versions("shop") == []
+    gone = going(store, ds="2026-03-01", nights_days=10)
+    assert not {trained, *folders.values()} & set(gone)
+    assert [path for path in gone if path.startswith(f"shop/model/{SECOND}")]
 
 
 def fingerprint_of(place: str) -> str:
@@ -181,10 +199,10 @@ def test_the_runs_of_old_nights_leave_mlflow(store, home, monkeypatch):
     )
     pipeline = tiny_shop({"retention": {"nights_days": 10}})
     attempt("clean", THIRD)
-    assert maintenance.old_runs(pipeline, store, ds="2026-01-12") == []
+    assert maintenance.old_runs(Lake("shop"), pipeline, store, ds="2026-01-12") == []
     removed = maintenance.maintain(Lake("shop"), pipeline, store, ds="2026-01-13", now=LATER)
     assert [(one.path, one.why) for one in removed] == [(f"mlflow:{runs[SECOND]}", f"night {SECOND} is older than 10 nights")]
-    assert maintenance.old_runs(pipeline, store, ds="2026-01-13") == []
+    assert maintenance.old_runs(Lake("shop"), pipeline, store, ds="2026-01-13") == []
 
 
 def test_maintenance_leaves_what_counts_as_it_was_and_a_second_one_finds_nothing(store, home, capsys):

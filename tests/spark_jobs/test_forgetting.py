@@ -17,6 +17,7 @@ from nightfold.spark import tables
 from nightfold.spark.recommend import features
 from nightfold.store import Store, store_at
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import redis
@@ -104,6 +105,7 @@ def test_a_forgotten_person_is_found_nowhere_that_is_reached_and_the_others_are_
     before = {part: rows_of(spark, taken, part) for part in parts}
     assert all(any(HER in " ".join(row) for row in before[part]) for part in parts), "else it proves nothing"
     assert set(map(frozenset, numbers(taken).values())) == {frozenset({0, 1})}, "she is 0"
+    (taken / "lake" / "club").mkdir()
     assert cli.main(["forget", "shop", HER, "--dry-run"]) == 0
     assert {part: rows_of(spark, taken, part) for part in parts} == before
     capsys.readouterr()
@@ -111,6 +113,8 @@ def test_a_forgotten_person_is_found_nowhere_that_is_reached_and_the_others_are_
     said = capsys.readouterr().out
     assert "not reached: the landing place and the databases (sales)" in said
     assert "1 versions in the store: the list erased" in said
+    assert all(place in said for place in ("MLflow's artifacts", "Airflow's task logs", "append-only file", "back-ups"))
+    assert "not reached: the lakes and lists of other pipelines: `nightfold forget` for each of them: club" in said
     spark.catalog.clearCache()
     assert set(map(frozenset, numbers(taken).values())) == {frozenset({1})}
     after = {part: rows_of(spark, taken, part) for part in parts}
@@ -122,6 +126,26 @@ def test_a_forgotten_person_is_found_nowhere_that_is_reached_and_the_others_are_
     assert cli.main(["lookup", "shop", "--all"]) == 0
     assert [json.loads(line)["key"] for line in capsys.readouterr().out.splitlines()] == [HIM], "counted and complete"
     assert store.live("shop").keys == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "hers"),
+    [
+        (f"{HER},z,1,1,9", True),
+        (f'9;"{HER}";z', True),
+        (HER, True),
+        (f"z,1{HER},1", False),
+        (f"{HER}1,z,1", False),
+        ("07,z", False),
+    ],
+)
+def test_a_line_that_cannot_be_read_is_hers_only_where_her_whole_key_stands(home, line, hers):
+    part = "shop/raw/sales/attempts/1/part-0.parquet"
+    file = home / "lake" / part
+    file.parent.mkdir(parents=True)
+    pq.write_table(pa.table({"client": pa.array([None], pa.string()), "_malformed": [line]}), file)
+    mask = forgetting._mask(Lake("shop"), part, "raw/sales", column="client", key=HER)
+    assert pq.read_table(file, filters=mask).num_rows == hers
 
 
 def test_what_was_killed_half_way_goes_and_does_not_stop_it(taken, store, capsys, monkeypatch):
