@@ -9,7 +9,8 @@ def printable(text: str) -> str:
 
 
 def failure(stage: str, night: str, message: str) -> str:
-    """The line that says why a stage failed, which its task's log is searched for; the night is said where the message does not."""
+    """The line that says why a stage failed, which its task's log is searched for; the night, if it is of one, is said where
+    the message does not."""
     when = "" if night in message else f"night {night}: "
     return f"nightfold: {stage} failed: {when}{printable(message)}"
 

@@ -15,7 +15,7 @@ from nightfold.errors import BadPipeline, NightfoldError, NotCommitted, OlderNig
 from nightfold.lake import Lake
 from nightfold.pipeline.predict import WriteBack
 from nightfold.promotion import promote, written_back
-from nightfold.store import Turn
+from nightfold.store import AFTER_ALL, Turn
 
 from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
@@ -23,8 +23,6 @@ from airflow.sdk import Connection, Context
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 from nightfold_turns import InTurn, connected, holder_of
 
-AFTER_ALL = "9999-12-31"
-"""The night of a run that goes after all nights that wait."""
 ABOUT_TO_ASK = (None, "scheduled", "queued", "running")
 """States of a run's first task in which it may not yet have asked for the turn."""
 CAUSE = re.compile(r"nightfold: \w+ failed: ")

@@ -86,7 +86,7 @@ def unlock(arguments: argparse.Namespace) -> int:
     turn = store.turn(arguments.pipeline)
     freed = turn is not None and store.leave_turn(arguments.pipeline, turn.holder)
     facts = {"pipeline": arguments.pipeline, "freed": freed, "was": turn.model_dump(mode="json") if turn else None}
-    text = f"it was that of {turn.holder}, night {turn.night}; the next one goes on" if turn and freed else "nobody had the turn"
+    text = f"it was that of {turn.whose}; the next one goes on" if turn and freed else "nobody had the turn"
     show(arguments, facts, f"{arguments.pipeline}: {text}")
     return 0
 

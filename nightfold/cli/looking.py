@@ -88,12 +88,11 @@ def versions(arguments: argparse.Namespace) -> int:
     if hold is not None:
         lines.append(f"promotions are held ({hold}): `nightfold release {arguments.pipeline}` lets them go on")
     if turn is not None:
-        whose = f"{turn.holder}, night {turn.night}" if turn.night else turn.holder
         if turn.seconds_left > 0:
-            lines.append(f"at work: {whose}; without a sign of life the next goes on in {turn.seconds_left:.0f} s")
+            lines.append(f"at work: {turn.whose}; without a sign of life the next goes on in {turn.seconds_left:.0f} s")
         else:
             lines.append(
-                f"not heard of any more: {whose}; newer nights wait a while for it, or `nightfold unlock {arguments.pipeline}`"
+                f"not heard of any more: {turn.whose}; newer nights wait a while for it, or `nightfold unlock {arguments.pipeline}`"
             )
     show(arguments, facts, "\n".join(lines))
     return 0

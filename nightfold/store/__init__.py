@@ -5,12 +5,24 @@ import functools
 from nightfold import settings
 from nightfold.errors import BadPipeline
 from nightfold.settings import without_password
-from nightfold.store.base import Change, Split, Staged, Store, Turn, Version, VersionManifest
+from nightfold.store.base import AFTER_ALL, Change, Split, Staged, Store, Turn, Version, VersionManifest
 from nightfold.store.valkey.server import RETRIES, TIMEOUT
 from nightfold.store.valkey.store import ValkeyStore
 from nightfold.store.valkey.wire import split_uri
 
-__all__ = ["Change", "Split", "Staged", "Store", "Turn", "Version", "VersionManifest", "check", "open_store", "store_at"]
+__all__ = [
+    "AFTER_ALL",
+    "Change",
+    "Split",
+    "Staged",
+    "Store",
+    "Turn",
+    "Version",
+    "VersionManifest",
+    "check",
+    "open_store",
+    "store_at",
+]
 
 _SCHEMES = ("redis", "rediss", "valkey", "valkeys")
 

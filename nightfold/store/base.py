@@ -12,6 +12,9 @@ RETURN = 600.0
 """Seconds that newer nights wait for one whose lease ran out before it was done: Airflow notices after 5 minutes that a task is dead,
 and then tries it again."""
 
+AFTER_ALL = "9999-12-31"
+"""The night of who is of none, and goes after all nights that wait: maintenance. It is not said."""
+
 
 class VersionManifest(BaseModel):
     """What a published version is: immutable once sealed, but for `remarks`."""
@@ -91,6 +94,11 @@ class Turn(BaseModel):
     """The run's fencing token: a promotion with it is refused once a later run has promoted."""
     seconds_left: float
     """Until others may have it, unless it is kept; not above 0: it shows no sign of life, and newer nights wait for its return."""
+
+    @property
+    def whose(self) -> str:
+        """For people."""
+        return f"{self.holder}, night {self.night}" if self.night not in ("", AFTER_ALL) else self.holder
 
 
 class Store(ABC):
