@@ -42,7 +42,7 @@ down:  ## stop exactly what was started
 status: venv  ## what runs, where, with how much memory
 	@$(PYTHON) -m embedded status
 
-test: setup servers lint  ## lint, then all tests (ARGS="-k name" for some)
+test: setup servers lint  ## lint, then all tests but those that take hours (ARGS="-k name" for some)
 	@$(WITH_JAVA) $(PYTHON) -m pytest $(ARGS)
 
 test-all: setup servers lint  ## the same, and what takes longer: faults, three months of nights (ARGS="-k name" for some)

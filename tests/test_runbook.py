@@ -10,7 +10,7 @@ from nightfold.cli import main as nightfold
 import pytest
 from helpers import ROOT
 
-TASKS = {"ingest", "clean", "train", "publish", "promote", "lookup", "rollback"}
+TASKS = {"make setup", "ingest", "clean", "train", "publish", "promote", "lookup", "rollback"}
 """Also in quotes in the first column: who says it."""
 AIRFLOWS_OWN = {"Another backfill is running for Dag", "Dag not found during start up"}
 ANYTHING = re.compile(r"\.\.\.|; |\b(?:[A-Zxy]|9)\b")
@@ -31,7 +31,8 @@ def quotes() -> list[str]:
 @functools.cache
 def said() -> list[str]:
     """Every text in the programs, with a zero byte where a value is put in."""
-    texts = [(ROOT / "deploy/haproxy.cfg").read_text(encoding="utf-8")]  # the balancer's own answers
+    own = (ROOT / "deploy/haproxy.cfg", *(ROOT / "scripts").glob("*.sh"))  # the balancer's own answers, and what set-up says
+    texts = [file.read_text(encoding="utf-8") for file in own]
     for folder in ("nightfold", "spark_jobs", "plugins", "embedded", "serving"):
         for file in sorted(Path(ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

@@ -119,7 +119,9 @@ EXPLANATION = """\
 How it is made: a platform of its own (embedded PostgreSQL, Valkey, MLflow, Airflow, Spark `local[*]`) and 21 days of 200
 households of the sample grocer. One night is live; the next one is taken once undisturbed, which gives the version it must
 have. Before each fault the lake and the store are put back to the moment before the stage in question, and the tasks from it
-on are cleared; the fault strikes when the stage is really at work (its first file of data, its first lists in the store).
+on are cleared; the fault strikes when the stage is really at work (its first file of data, its first lists in the store; of
+`profile`, which writes at its end only, when its session is open). The disk is full for `features`. The clock is set back for the
+jobs, not for the servers and the reader. Two runs of one night do not overlap: the second waits for its turn, and nobody need be told.
 
 - **reader**: a process that asks for lists all the while, 100 requests a second, one key or a batch of 20, and compares every
   list with what the version that it names is known to hold. *mixed*: one batch answered from two versions. *wrong*: a list

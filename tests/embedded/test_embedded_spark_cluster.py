@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
@@ -50,6 +51,23 @@ workers, code = (sorted(set(column)) for column in zip(*seen))
 print(json.dumps({"workers": workers, "code": code, "listening": sorted(listening), "said": said}))
 """
 
+SHUFFLED = """
+import json, os, pathlib, time
+from nightfold import pipeline as pipelines
+from nightfold.spark.session import open_session
+spark = open_session(pipelines.named("shop"), name="two stages")
+home = pathlib.Path(os.environ["HOME_OF_THE_CLUSTER"])
+def at_work(rows):
+    found, give_up = list(rows), time.monotonic() + 120
+    (home / f"begun-{pathlib.Path.cwd().parents[2].name}").touch()
+    while not (home / "go").exists():
+        assert time.monotonic() < give_up
+        time.sleep(0.05)
+    yield from found
+numbers = spark.sparkContext.parallelize(range(1000), 4).map(lambda n: (n % 10, n))
+print(json.dumps(sorted(numbers.reduceByKey(lambda one, other: one + other, 4).mapPartitions(at_work).collect())))
+"""
+
 
 @pytest.fixture(scope="module")
 def cluster():
@@ -62,6 +80,7 @@ def cluster():
         (settings.home / "pipelines").mkdir()
         (settings.home / "pipelines" / "shop.yaml").write_text(SHOP)
         (settings.home / "job.py").write_text(JOB)
+        (settings.home / "shuffled.py").write_text(SHUFFLED)
         yield settings
 
 
@@ -73,7 +92,7 @@ def refused(cluster):
         yield {name: pool.submit(submit, cluster, **changes) for name, changes in wrong.items()}
 
 
-def submit(cluster, **changes: str) -> subprocess.CompletedProcess:
+def submit(cluster, job: str = "job.py", **changes: str) -> subprocess.CompletedProcess:
     environ = {
         **cluster.job_environment(),
         "NIGHTFOLD_PIPELINES": str(cluster.home / "pipelines"),
@@ -88,7 +107,7 @@ def submit(cluster, **changes: str) -> subprocess.CompletedProcess:
         master,
         "--executor-memory",
         "512m",
-        str(cluster.home / "job.py"),
+        str(cluster.home / job),
     ]
     return subprocess.run(command, env=environ, cwd=cluster.home, capture_output=True, text=True, timeout=300, check=False)
 
@@ -135,6 +154,26 @@ def test_a_driver_that_no_master_takes_is_refused_and_says_what_to_do(refused, w
     assert "workers" not in done.stdout
     wanted = r"ClusterUnreachable: spark://127.0.0.1:\d+ takes no job \(.+\): start it .* \(NIGHTFOLD_SPARK_SECRET\); then a retry"
     assert re.search(wanted, done.stdout), done.stdout[-3000:]  # spark-submit's, and Python's errors are in it
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_in_the_middle_of_a_stage_costs_time_only(cluster):
+    """With its executor, and with what the stage before has left there for this one."""
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        job = pool.submit(submit, cluster, "shuffled.py")
+        while not (cluster.home / "begun-spark-worker-2").exists():
+            assert not job.done(), job.result().stderr[-3000:]
+            time.sleep(0.05)
+        lost = family(record_of(cluster.home, "spark-worker-2"))
+        for process in lost:
+            process.kill()
+        psutil.wait_procs(lost, timeout=10)
+        (cluster.home / "go").touch()
+        done = job.result()
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert json.loads(done.stdout.splitlines()[-1]) == [[digit, sum(range(digit, 1000, 10))] for digit in range(10)]
+    assert len(lost) > 1, "the worker and its executor"
+    platform.up(home=cluster.home, names=[platform.SPARK], environ=cluster.environ, say=print)
 
 
 def test_a_killed_worker_is_seen_and_started_again_and_without_a_cluster_all_go(cluster):
