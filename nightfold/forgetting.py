@@ -78,7 +78,7 @@ def forget(pipeline: Pipeline, lake: Lake, store: Store, key: str, *, dry_run: b
         _count_anew(lake)
         forgotten.erased(lake)
     found.models = lake.nights("model")
-    lakes = lake.fs.get_file_info(pafs.FileSelector(lake.local_path("")))
+    lakes = lake.fs.get_file_info(pafs.FileSelector(lake.local_path(""), allow_not_found=True))
     found.others = sorted(one.base_name for one in lakes if not one.is_file and one.base_name != pipeline.pipeline)
     for path in _files(lake, ".json"):
         if _dataset(path) in RENDER and "/attempts/" in path and _redact(lake, path, key, dry_run=dry_run):

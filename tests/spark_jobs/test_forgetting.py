@@ -148,6 +148,12 @@ def test_a_line_that_cannot_be_read_is_hers_only_where_her_whole_key_stands(home
     assert pq.read_table(file, filters=mask).num_rows == hers
 
 
+def test_before_the_first_night_nobody_is_found_and_it_is_no_error(home, store, capsys):
+    (home / "lake").rmdir()
+    assert cli.main(["forget", "shop", HER, "--dry-run"]) == 0
+    assert "0 versions in the store" in capsys.readouterr().out
+
+
 def test_what_was_killed_half_way_goes_and_does_not_stop_it(taken, store, capsys, monkeypatch):
     """Spark, a stage, a publisher and `forget` itself, each killed while it wrote."""
     lake = taken / "lake" / "shop"
