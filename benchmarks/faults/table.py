@@ -130,7 +130,8 @@ jobs, not for the servers and the reader. Two runs of one night do not overlap: 
 - **the operator was told**: the first line, outside of the folded output of spark-submit, in the failed task's log; where a
   server of Airflow died, what the terminal of `make run` says. It must name the cause and the mend.
 - **end**: green when the night's version is the one of the undisturbed run, with every list the same; when no version in the
-  store is half there; and when what dead attempts left behind is collected, and nothing else.
+  store is half there; and when what dead attempts left behind is collected, and nothing else. A version's
+  id says by which code it was made: rows of another sitting name another one.
 - **rows lost**: rows in the deliveries, less those in `raw`; and of those, less clean, rejected and duplicate ones. Counted in
   the data.
 - **seconds**: from the fault until a reader was given the new version; where a person had to act, from then.
