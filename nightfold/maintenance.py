@@ -27,6 +27,8 @@ from pyarrow import fs as pafs
 ANEW = tuple(stage.dataset for stage in FLOW if stage.spark)
 """What can be computed anew from raw and clean rows; of `ingest` and `clean`, what their nights consisted of."""
 RUN = "mlflow:"
+Kept = list[tuple[str, dict[str, Any]]]
+"""Nights and facts of versions that must be had again."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,11 @@ def doomed(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str, now: dateti
 
     :param now: what an attempt's age is counted to: one that may still be at work stays
     """
-    going, counting = _manifests(lake, pipeline, ds=ds, wanted=_wanted(lake, store, pipeline))
+    kept = _kept(lake, store, pipeline)
+    going, counting = _manifests(lake, pipeline, ds=ds, wanted=_wanted(kept))
     rows, without = _rows(lake, pipeline, counting, ds=ds)
     stay = [manifest for manifest in counting if (manifest.dataset, manifest.night) not in without]
-    alive = {folder for manifest in stay for folder in _leads_to(manifest)} | _served(lake, store, pipeline, ds=ds)
+    alive = {folder for manifest in stay for folder in _leads_to(manifest)} | _served(lake, pipeline, kept, ds=ds)
     since = now - timedelta(days=pipeline.retention.attempts_days)
     return [*going, *rows, *_folders(lake, alive, since=since)]
 
@@ -58,7 +61,7 @@ def old_runs(lake: Lake, pipeline: Pipeline, store: Store, *, ds: str) -> list[D
     days = pipeline.retention.nights_days
     if days is None:
         return []
-    runs = tracking.old_runs(pipeline.pipeline, before=_before(ds, days), kept=_wanted(lake, store, pipeline) | {ds})
+    runs = tracking.old_runs(pipeline.pipeline, before=_before(ds, days), kept=_wanted(_kept(lake, store, pipeline)) | {ds})
     return [Doomed(f"{RUN}{run}", f"night {night} is older than {days} nights", 0) for run, night in runs.items()]
 
 
@@ -113,31 +116,26 @@ def datasets(lake: Lake) -> list[str]:
     return sorted(found)
 
 
-def _kept(lake: Lake, store: Store, pipeline: Pipeline) -> list[tuple[str, dict[str, Any]]]:
-    """Nights and facts of what is live, and of what it can be rolled back to: of what the store keeps, and of what was promoted last."""
+def _kept(lake: Lake, store: Store, pipeline: Pipeline) -> Kept:
+    """What is live, and what it can be rolled back to: of what the store keeps, and of what was promoted last."""
     promoted = lake.find_all("promotion", lake.nights("promotion")[-pipeline.publish.keep :]).values()
     there = [version.manifest for version in store.versions(pipeline.pipeline)]
     return [*((m.night, m.facts) for m in there), *((m.night, m.facts["facts"]) for m in promoted)]
 
 
-def _wanted(lake: Lake, store: Store, pipeline: Pipeline) -> set[str]:
-    """Their nights, and those whose models made them."""
-    kept = _kept(lake, store, pipeline)
+def _wanted(kept: Kept) -> set[str]:
+    """The nights of these versions, and those whose models made them."""
     recipes = [facts.get("recipe", {}) for _, facts in kept]
     return {night for night, _ in kept} | {recipe["night"] for recipe in recipes if "night" in recipe}
 
 
-def _served(lake: Lake, store: Store, pipeline: Pipeline, *, ds: str) -> set[str]:
+def _served(lake: Lake, pipeline: Pipeline, kept: Kept, *, ds: str) -> set[str]:
     """Folders of the attempts that a kept version was made by, below the lake's root, though its night may have been taken again since:
     its lists, its model and the twin of it; and lists that readers got, for they are yet to be judged by what came true."""
     days = pipeline.retention.nights_days
     nights = [night for night in lake.nights("promotion") if days is None or night >= _before(ds, days)]
     read = [promoted.facts["facts"].get("lists") for promoted in lake.find_all("promotion", nights).values()]
-    made = [
-        path
-        for _, facts in _kept(lake, store, pipeline)
-        for path in (facts.get("twin"), facts.get("lists"), facts.get("recipe", {}).get("data"))
-    ]
+    made = [path for _, facts in kept for path in (facts.get("twin"), facts.get("lists"), facts.get("recipe", {}).get("data"))]
     return {_attempt_of(path) for path in (*made, *read) if path is not None}
 
 

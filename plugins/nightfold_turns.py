@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from nightfold import turns
 from nightfold.errors import BadPipeline, NightfoldError, Permanent, TurnTaken, failure
-from nightfold.store import AFTER_ALL, Store, Turn, store_at
+from nightfold.store import Store, Turn, said_night, store_at
 
 from airflow.sdk import BaseHook, BaseOperator, Connection, Context
 from airflow.sdk.exceptions import (
@@ -151,7 +151,7 @@ class InTurn(BaseOperator):
 
     def failed(self, error: NightfoldError) -> NoReturn:
         """Say the cause in a line of its own, and fail; for good where a retry would see the same facts."""
-        self.log.error(failure(self.task_id, self.night if self.night != AFTER_ALL else "", str(error)))
+        self.log.error(failure(self.task_id, said_night(self.night), str(error)))
         raise (AirflowFailException if isinstance(error, Permanent) else AirflowException)(f"nightfold: {error}") from None
 
     def skipped(self, why: object) -> NoReturn:

@@ -5,7 +5,7 @@ import functools
 from nightfold import settings
 from nightfold.errors import BadPipeline
 from nightfold.settings import without_password
-from nightfold.store.base import AFTER_ALL, Change, Split, Staged, Store, Turn, Version, VersionManifest
+from nightfold.store.base import AFTER_ALL, Change, Split, Staged, Store, Turn, Version, VersionManifest, said_night
 from nightfold.store.valkey.server import RETRIES, TIMEOUT
 from nightfold.store.valkey.store import ValkeyStore
 from nightfold.store.valkey.wire import split_uri
@@ -21,6 +21,7 @@ __all__ = [
     "VersionManifest",
     "check",
     "open_store",
+    "said_night",
     "store_at",
 ]
 

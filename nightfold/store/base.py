@@ -13,7 +13,12 @@ RETURN = 600.0
 and then tries it again."""
 
 AFTER_ALL = "9999-12-31"
-"""The night of who is of none, and goes after all nights that wait: maintenance. It is not said."""
+"""The night of who is of none, and goes after all nights that wait: maintenance."""
+
+
+def said_night(night: str) -> str:
+    """As people are told it; empty for who is of none."""
+    return "" if night == AFTER_ALL else night
 
 
 class VersionManifest(BaseModel):
@@ -98,7 +103,7 @@ class Turn(BaseModel):
     @property
     def whose(self) -> str:
         """For people."""
-        return f"{self.holder}, night {self.night}" if self.night not in ("", AFTER_ALL) else self.holder
+        return f"{self.holder}, night {self.night}" if said_night(self.night) else self.holder
 
 
 class Store(ABC):

@@ -29,8 +29,8 @@ def attempt(dataset: str, night: str) -> str:
     return lake.place(dataset, name)
 
 
-def maintain(**attempts) -> str:
-    return MaintainOperator(task_id="shop", pipeline="shop", store="kv_default").execute(context(**attempts))
+def maintain() -> str:
+    return MaintainOperator(task_id="shop", pipeline="shop", store="kv_default").execute(context())
 
 
 def test_old_nights_go_and_the_last_stays_and_the_turn_is_free_again(store, home, capsys):

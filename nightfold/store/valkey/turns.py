@@ -1,7 +1,7 @@
 """Turns and fencing tokens: one run at a time works on a pipeline, the oldest night first."""
 
 from nightfold.errors import TurnTaken
-from nightfold.store.base import AFTER_ALL, RETURN, WAITING, Turn
+from nightfold.store.base import RETURN, WAITING, Turn, said_night
 from nightfold.store.valkey import names, scripts
 from nightfold.store.valkey.server import Server
 
@@ -30,8 +30,8 @@ class Turns(Server):
             return Turn(holder=theirs, night=their_night, token=int(token), seconds_left=left / 1000)
         why = _WHY[verdict].format(seconds=max(left, 0) / 1000, pipeline=pipeline)
         who, them = (
-            (f"{pipeline}, night {night}" if night not in ("", AFTER_ALL) else pipeline),
-            f"{theirs} of night {their_night}" if their_night not in ("", AFTER_ALL) else theirs,
+            (f"{pipeline}, night {night}" if said_night(night) else pipeline),
+            f"{theirs} of night {their_night}" if said_night(their_night) else theirs,
         )
         raise TurnTaken(f"{who}: waits for its turn: {them} {why}")
 
